@@ -1,0 +1,54 @@
+# The first call of any target makes .venv and installs everything that requirements/dev.txt pins.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+# Two workers suit two cores; pytest-xdist finds the number of cores itself.
+TEST_WORKERS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check format lint types imports migrations lock clean
+
+help: ## Print this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.venv/installed: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tokenworks needs Python 3.11 or newer; name one with PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: .venv/installed ## Run the whole factory with demo tenants and traffic (ARGS=--exit ends it)
+	$(BIN)/tokenworks demo $(ARGS)
+
+run: .venv/installed ## Run gateway, office, worker, beat and shipper on TOKENWORKS_PORT (8000)
+	$(BIN)/tokenworks run $(ARGS)
+
+test: .venv/installed ## Run the tests on embedded servers, in parallel
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(ARGS)
+
+check: lint types imports migrations test ## Run lint, types, import rules, missing migrations and the tests
+
+format: .venv/installed ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: .venv/installed ## Check format and lint with ruff
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/installed ## Check types with mypy --strict
+	$(BIN)/mypy .
+
+imports: .venv/installed ## Check that imports go down only
+	$(BIN)/lint-imports
+
+migrations: .venv/installed ## Check that no migration is missing
+	$(BIN)/tokenworks makemigrations --check --dry-run
+
+lock: .venv/installed ## Compile requirements/*.txt from requirements/*.in, with hashes
+	cd requirements && for name in base dev; do ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --custom-compile-command "make lock" $$name.in --output-file $$name.txt; done
+
+clean: ## Remove caches and .venv (not .tokenworks, which holds data)
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

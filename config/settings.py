@@ -1,0 +1,156 @@
+"""All settings, flat, one after the other. .env.example says the same for operators; a test compares the two.
+
+This module imports nothing of Django, so that a gateway process can read it without loading Django.
+"""
+
+from pathlib import Path
+
+from config import addresses, embedded, env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# Where everything that lives on this machine is kept: embedded servers, journals, snapshot, logs.
+TOKENWORKS_HOME = Path(env.text("TOKENWORKS_HOME", str(BASE_DIR / ".tokenworks"))).expanduser().resolve()
+
+# Where the service listens. One port serves gateway and office, unless TOKENWORKS_PLANES says otherwise.
+TOKENWORKS_HOST = env.text("TOKENWORKS_HOST", "127.0.0.1")
+TOKENWORKS_PORT = env.integer("TOKENWORKS_PORT", 8000, minimum=1, maximum=65_535)
+
+# What a web process serves: the gateway (/v1), the office (admin and /api), or both.
+TOKENWORKS_PLANES = env.choice("TOKENWORKS_PLANES", "both", ("both", "gateway", "office"))
+
+# The two servers. Unset, they are started from Python wheels under TOKENWORKS_HOME and reached by Unix socket.
+DATABASE_URL = env.url("DATABASE_URL", embedded.database_url(TOKENWORKS_HOME), ("postgres", "postgresql"))
+REDIS_URL = env.url("REDIS_URL", embedded.redis_url(TOKENWORKS_HOME), ("redis", "rediss", "unix"))
+
+# Signs sessions and links. Kept under TOKENWORKS_HOME where both servers are embedded; else it must be given.
+SECRET_KEY = env.text(
+    "TOKENWORKS_SECRET_KEY",
+    embedded.secret_key(TOKENWORKS_HOME) if embedded.is_embedded(DATABASE_URL, TOKENWORKS_HOME) else None,
+    remedy="Give 50 or more random characters, the same to every process of the office.",
+)
+DEBUG = env.boolean("TOKENWORKS_DEBUG", False)
+ALLOWED_HOSTS = env.text("TOKENWORKS_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+
+# The address that callers and people use, for links in documents and mails.
+TOKENWORKS_PUBLIC_URL = env.url(
+    "TOKENWORKS_PUBLIC_URL", f"http://{TOKENWORKS_HOST}:{TOKENWORKS_PORT}", ("http", "https")
+)
+CSRF_TRUSTED_ORIGINS = [TOKENWORKS_PUBLIC_URL]
+
+# The journal: one a gateway process, named; synced to disk in groups, every so many milliseconds (0: each record).
+TOKENWORKS_JOURNAL_NAME = env.text("TOKENWORKS_JOURNAL_NAME", "gateway-1")
+TOKENWORKS_JOURNAL_FSYNC_MS = env.integer("TOKENWORKS_JOURNAL_FSYNC_MS", 50, minimum=0, maximum=10_000)
+TOKENWORKS_JOURNAL_SEGMENT_BYTES_MAX = env.integer(
+    "TOKENWORKS_JOURNAL_SEGMENT_BYTES_MAX", 64 * 2**20, minimum=4096, maximum=2**30
+)
+
+# The shipper: how many journal records one batch may hold, and how long it waits when there is nothing to ship.
+TOKENWORKS_SHIP_BATCH_RECORDS_MAX = env.integer("TOKENWORKS_SHIP_BATCH_RECORDS_MAX", 5_000, minimum=1, maximum=100_000)
+TOKENWORKS_SHIP_INTERVAL_MS = env.integer("TOKENWORKS_SHIP_INTERVAL_MS", 200, minimum=10, maximum=60_000)
+
+# Limits of the gateway, on everything that a caller or an upstream can make grow.
+TOKENWORKS_BODY_BYTES_MAX = env.integer("TOKENWORKS_BODY_BYTES_MAX", 32 * 2**20, minimum=1024, maximum=2**30)
+TOKENWORKS_EVENT_BYTES_MAX = env.integer("TOKENWORKS_EVENT_BYTES_MAX", 8 * 2**20, minimum=1024, maximum=2**28)
+TOKENWORKS_ANSWER_BYTES_MAX = env.integer("TOKENWORKS_ANSWER_BYTES_MAX", 64 * 2**20, minimum=1024, maximum=2**30)
+TOKENWORKS_REQUESTS_OPEN_MAX = env.integer("TOKENWORKS_REQUESTS_OPEN_MAX", 4096, minimum=1, maximum=100_000)
+TOKENWORKS_CONNECT_TIMEOUT_S = env.integer("TOKENWORKS_CONNECT_TIMEOUT_S", 5, minimum=1, maximum=120)
+TOKENWORKS_FIRST_BYTE_TIMEOUT_S = env.integer("TOKENWORKS_FIRST_BYTE_TIMEOUT_S", 600, minimum=1, maximum=3600)
+TOKENWORKS_IDLE_TIMEOUT_S = env.integer("TOKENWORKS_IDLE_TIMEOUT_S", 120, minimum=1, maximum=3600)
+
+# How often a gateway compares its whole snapshot with the database, besides being told of changes.
+TOKENWORKS_SNAPSHOT_CHECK_S = env.integer("TOKENWORKS_SNAPSHOT_CHECK_S", 30, minimum=1, maximum=3600)
+
+# Mail: console:// prints it, smtp://user:password@host:port sends it (smtps:// with TLS from the first byte).
+TOKENWORKS_EMAIL_URL = env.url("TOKENWORKS_EMAIL_URL", "console://", ("console", "smtp", "smtps", "file"))
+DEFAULT_FROM_EMAIL = env.text("TOKENWORKS_EMAIL_FROM", "billing@localhost")
+
+env.refuse_unknown()
+
+# Below, nothing is read from the environment.
+
+INSTALLED_APPS = [
+    "config",
+    "gateway",
+    "billing",
+    "inference",
+    "providers",
+    "metering",
+    "tenants",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+ROOT_URLCONF = "config.urls"
+DATABASES = {"default": addresses.django_database(DATABASE_URL)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = TOKENWORKS_HOME / "static"
+SERVESTATIC_USE_FINDERS = True
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = TOKENWORKS_PUBLIC_URL.startswith("https://")
+
+globals().update(addresses.django_email(TOKENWORKS_EMAIL_URL))  # EMAIL_BACKEND and what goes with it.
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "tenants.authentication.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.CursorPagination",
+    "PAGE_SIZE": 100,
+    "COERCE_DECIMAL_TO_STRING": True,
+}
+SPECTACULAR_SETTINGS = {"TITLE": "Tokenworks office API", "VERSION": "0.1.0", "SERVE_INCLUDE_SCHEMA": False}
+UNFOLD = {"SITE_TITLE": "Tokenworks", "SITE_HEADER": "Tokenworks", "SITE_SYMBOL": "factory"}
+
+CELERY_BROKER_URL = CELERY_RESULT_BACKEND = addresses.celery_url(REDIS_URL)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True  # A task whose worker was killed runs again; every task of ours may run twice.
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_TIME_LIMIT = 600
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 900}
+CELERY_TIMEZONE = "UTC"

@@ -1,0 +1,77 @@
+"""The cast of the tests.
+
+Alice pays for the tenant Acme, Bob is on her team, and Mallory, of another tenant, may see nothing of theirs. Olga is
+the operator. The servers behind the tests are started by tests/servers.py.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+
+from tenants import registry
+from tenants.models import ApiKey, Member, Project, Tenant
+
+
+@dataclass(frozen=True)
+class Person:
+    """A member of the cast, with the tenant's first project and a key that works."""
+
+    user: User
+    tenant: Tenant
+    project: Project
+    key: ApiKey
+    secret: str
+
+
+def new_tenant(slug: str, **fields: object) -> registry.IssuedKey:
+    """A tenant with a legal address, its first project and its first key."""
+    given = {
+        "slug": slug,
+        "name": slug.capitalize(),
+        "currency": "USD",
+        "legal_name": f"{slug.capitalize()} GmbH",
+        "address_lines": "Musterstraße 1\n10115 Berlin",
+        "country": "DE",
+        "invoice_email": f"billing@{slug}.example",
+    }
+    return registry.admit(Tenant(**{**given, **fields}))
+
+
+def person(name: str, tenant: Tenant, key: ApiKey, secret: str, role: str) -> Person:
+    user = User.objects.create_user(name, f"{name}@{tenant.slug}.example", "correct horse battery")
+    Member.objects.create(tenant=tenant, user=user, role=role)
+    return Person(user, tenant, key.project, key, secret)
+
+
+@pytest.fixture
+def alice(db: None) -> Person:
+    issued = new_tenant("acme", tax_rate_percent="19.00", tax_number="DE136695976", time_zone="Europe/Berlin")
+    return person("alice", issued.key.project.tenant, issued.key, issued.secret, Member.Role.OWNER)
+
+
+@pytest.fixture
+def bob(alice: Person) -> Person:
+    issued = registry.issue_key(alice.project, "bob's laptop")
+    return person("bob", alice.tenant, issued.key, issued.secret, Member.Role.MEMBER)
+
+
+@pytest.fixture
+def mallory(db: None) -> Person:
+    issued = new_tenant("mallory")
+    return person("mallory", issued.key.project.tenant, issued.key, issued.secret, Member.Role.OWNER)
+
+
+@pytest.fixture
+def olga(db: None) -> User:
+    """The operator: staff, and a superuser."""
+    return User.objects.create_superuser("olga", "olga@operator.example", "correct horse battery")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A TOKENWORKS_HOME of this test alone."""
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o700)
+    return folder
