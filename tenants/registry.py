@@ -17,12 +17,17 @@ class IssuedKey:
     secret: str
 
 
-def issue_key(project: Project, name: str) -> IssuedKey:
+def issue(key: ApiKey) -> IssuedKey:
+    """Save a new key, given its project and name, under a fresh secret."""
     secret = keys.new_secret()
-    key = ApiKey.objects.create(
-        project=project, name=name, prefix=keys.visible_prefix(secret), digest=keys.digest(secret)
-    )
+    key.prefix, key.digest = keys.visible_prefix(secret), keys.digest(secret)
+    key.full_clean()
+    key.save(force_insert=True)
     return IssuedKey(key, secret)
+
+
+def issue_key(project: Project, name: str) -> IssuedKey:
+    return issue(ApiKey(project=project, name=name))
 
 
 @transaction.atomic

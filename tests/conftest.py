@@ -40,7 +40,7 @@ def new_tenant(slug: str, **fields: object) -> registry.IssuedKey:
 
 
 def person(name: str, tenant: Tenant, key: ApiKey, secret: str, role: str) -> Person:
-    user = User.objects.create_user(name, f"{name}@{tenant.slug}.example", "correct horse battery")
+    user = User.objects.create_user(name, f"{name}@{tenant.slug}.example")
     Member.objects.create(tenant=tenant, user=user, role=role)
     return Person(user, tenant, key.project, key, secret)
 
@@ -66,7 +66,7 @@ def mallory(db: None) -> Person:
 @pytest.fixture
 def olga(db: None) -> User:
     """The operator: staff, and a superuser."""
-    return User.objects.create_superuser("olga", "olga@operator.example", "correct horse battery")
+    return User.objects.create_superuser("olga", "olga@operator.example")
 
 
 @pytest.fixture

@@ -1,0 +1,130 @@
+"""The operator's pages about tenants. What the buttons do is decided in tenants/registry.py."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from tenants import registry
+from tenants.models import ApiKey, Member, Project, Tenant
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # Takes no parameter when it runs.
+    form, add_form, change_password_form = UserChangeForm, UserCreationForm, AdminPasswordChangeForm
+
+
+@admin.register(Group)
+class RoleAdmin(GroupAdmin, ModelAdmin):
+    pass
+
+
+class IssuesKeys(ModelAdmin):
+    """Shows a fresh key's secret in the answer to the very request that made it, so that it is stored nowhere."""
+
+    def show_once(self, request: HttpRequest, issued: registry.IssuedKey) -> HttpResponse:
+        opts = self.model._meta
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "API key issued",
+            "opts": opts,
+            "issued": issued,
+            "next_url": reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist"),
+        }
+        return TemplateResponse(request, "admin/tenants/key_issued.html", context)
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        issued: registry.IssuedKey = request.issued_key  # type: ignore[attr-defined]  # Set by save_model.
+        return self.show_once(request, issued)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Usage and invoices refer to tenants and keys for good: they are suspended and revoked instead."""
+        return False
+
+
+class ProjectInline(TabularInline):
+    model = Project
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+
+class MemberInline(TabularInline):
+    model = Member
+    extra = 0
+
+
+@admin.register(Tenant)
+class TenantAdmin(IssuesKeys):
+    list_display = ["slug", "name", "status", "currency", "country", "created_at"]
+    list_filter = ["status", "currency", "country"]
+    search_fields = ["slug", "name", "legal_name"]
+    readonly_fields = ["status", "created_at"]
+    prepopulated_fields = {"slug": ["name"]}
+    actions = ["suspend", "reactivate"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> list[str]:
+        return [*self.readonly_fields, *(["slug"] if obj else [])]
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Tenant | None = None) -> dict[str, Any]:
+        return {} if obj else dict(self.prepopulated_fields)
+
+    def get_inlines(self, request: HttpRequest, obj: Tenant | None) -> list[Any]:
+        return [ProjectInline, MemberInline] if obj else []
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: "ModelForm[Tenant]", change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+        else:
+            request.issued_key = registry.admit(obj)  # type: ignore[attr-defined]  # Read by response_add.
+
+    @admin.action(description="Suspend: turn away all keys", permissions=["change"])
+    def suspend(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
+        for tenant in queryset:
+            registry.suspend(tenant)
+            self.log_change(request, tenant, "Suspended.")
+
+    @admin.action(description="Reactivate", permissions=["change"])
+    def reactivate(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
+        for tenant in queryset:
+            registry.reactivate(tenant)
+            self.log_change(request, tenant, "Reactivated.")
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(IssuesKeys):
+    list_display = ["prefix", "name", "project", "created_at", "revoked_at"]
+    list_filter = ["project__tenant"]
+    search_fields = ["prefix", "name"]
+    fields = ["project", "name", "prefix", "created_at", "revoked_at"]
+    readonly_fields = ["prefix", "created_at", "revoked_at"]
+    actions = ["revoke"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
+        return [*self.readonly_fields, *(["project"] if obj else [])]
+
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
+        return list(self.fields) if obj else ["project", "name"]
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: "ModelForm[ApiKey]", change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+        else:
+            request.issued_key = registry.issue(obj)  # type: ignore[attr-defined]  # Read by response_add.
+
+    @admin.action(description="Revoke for good", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        for key in queryset:
+            registry.revoke(key)
+            self.log_change(request, key, "Revoked.")
