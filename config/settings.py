@@ -71,7 +71,6 @@ env.refuse_unknown()
 
 INSTALLED_APPS = [
     "config",
-    "gateway",
     "billing",
     "inference",
     "providers",

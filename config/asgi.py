@@ -1,0 +1,89 @@
+"""One web process: the gateway on /v1, the office on everything else, or either alone (TOKENWORKS_PLANES).
+
+A gateway process never loads Django: the office is built only where it is wanted.
+"""
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from config import env
+
+try:
+    from config import settings
+except env.BadSetting as problem:
+    sys.exit(f"tokenworks does not start: {problem}")
+
+from gateway.config import GatewayConfig
+from gateway.server import Gateway
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+GATEWAY_PATH = "/v1/"
+
+
+def gateway_config() -> GatewayConfig:
+    """The gateway's part of the settings."""
+    return GatewayConfig(
+        database_url=settings.DATABASE_URL,
+        home=settings.TOKENWORKS_HOME,
+        journal_name=settings.TOKENWORKS_JOURNAL_NAME,
+        journal_fsync_ms=settings.TOKENWORKS_JOURNAL_FSYNC_MS,
+        journal_segment_bytes_max=settings.TOKENWORKS_JOURNAL_SEGMENT_BYTES_MAX,
+        body_bytes_max=settings.TOKENWORKS_BODY_BYTES_MAX,
+        event_bytes_max=settings.TOKENWORKS_EVENT_BYTES_MAX,
+        answer_bytes_max=settings.TOKENWORKS_ANSWER_BYTES_MAX,
+        requests_open_max=settings.TOKENWORKS_REQUESTS_OPEN_MAX,
+        connect_timeout_s=settings.TOKENWORKS_CONNECT_TIMEOUT_S,
+        first_byte_timeout_s=settings.TOKENWORKS_FIRST_BYTE_TIMEOUT_S,
+        idle_timeout_s=settings.TOKENWORKS_IDLE_TIMEOUT_S,
+        snapshot_check_s=settings.TOKENWORKS_SNAPSHOT_CHECK_S,
+    )
+
+
+def office() -> App:
+    """Django, loaded only when this is called."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    from django.core.asgi import get_asgi_application
+
+    application: App = get_asgi_application()
+    return application
+
+
+def build(planes: str) -> App:
+    """An ASGI application that serves `planes` (gateway, office or both) and answers `lifespan` itself."""
+    gateway = Gateway(gateway_config()) if planes in ("gateway", "both") else None
+    django = office() if planes in ("office", "both") else None
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await lifespan(gateway, receive, send)
+        elif gateway and (django is None or scope["path"].startswith(GATEWAY_PATH)):
+            await gateway(scope, receive, send)
+        elif django:
+            await django(scope, receive, send)
+
+    return application
+
+
+async def lifespan(gateway: Gateway | None, receive: Receive, send: Send) -> None:
+    """Open the gateway before the first request and close it after the last; where it cannot open, say why and stop."""
+    await receive()
+    try:
+        if gateway:
+            await gateway.startup()
+    except Exception as problem:  # Whatever it is, uvicorn must be told, or it would wait forever.
+        await send({"type": "lifespan.startup.failed", "message": f"{type(problem).__name__}: {problem}"})
+        return
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    if gateway:
+        await gateway.shutdown()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+application = build(settings.TOKENWORKS_PLANES)
