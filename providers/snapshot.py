@@ -6,7 +6,7 @@ Postgres announces changes on the channel `tokenworks_snapshot` (migration 0002)
 import msgspec
 
 OFFERINGS_SQL = """
-SELECT name, description, context_tokens_max, output_tokens_max, extract(epoch FROM created_at)::bigint
+SELECT name, description, context_tokens_max, output_tokens_max, floor(extract(epoch FROM created_at))::bigint
 FROM providers_offering
 WHERE enabled
 ORDER BY name

@@ -1,0 +1,207 @@
+"""The simulated worker as an ASGI application.
+
+A request waits until fewer than `running_max` run, is read and answered at the worker's speed, and is aborted when
+its client hangs up: not one more token is counted then.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from inference.simulator import LABEL, answer
+from inference.simulator.chat import Refused, Task, accept
+from inference.simulator.metrics import Metrics
+from inference.simulator.speed import MAX, Speed
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+SERVER = b"tokenworks-simulator (simulated)"
+EVENTS_PER_WRITE = 64  # At full speed, events go out in groups: one write to the socket costs more than 64 events.
+
+
+@dataclass(frozen=True)
+class WorkerLimits:
+    """What one simulated worker takes on. `running_max` is vLLM's default for `max_num_seqs`."""
+
+    body_bytes_max: int = 32 * 2**20
+    context_tokens_max: int = 131_072
+    running_max: int = 256
+    waiting_max: int = 4096
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was whole."""
+
+
+class SimulatedWorker:
+    """One model at one speed."""
+
+    def __init__(self, model: str, speed: Speed = MAX, limits: WorkerLimits = WorkerLimits()) -> None:
+        self.model = model
+        self.speed = speed
+        self.limits = limits
+        self.metrics = Metrics(model)
+        self._slots = asyncio.Semaphore(limits.running_max)
+        self._routes: dict[tuple[str, str], Callable[[Receive, Send], Awaitable[None]]] = {
+            ("POST", "/v1/chat/completions"): self._chat,
+            ("GET", "/v1/models"): self._models,
+            ("GET", "/health"): self._health,
+            ("GET", "/metrics"): self._metrics,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = self._routes.get((scope["method"], scope["path"]))
+        try:
+            if route is None:
+                raise Refused("Not Found", status=404, type_="NotFoundError")
+            await route(receive, send)
+        except Refused as refused:
+            await _respond(send, refused.status, b"application/json", refused.body)
+        except ClientGone:
+            return
+
+    async def _models(self, receive: Receive, send: Send) -> None:
+        card = {
+            "id": self.model,
+            "object": "model",
+            "created": int(time.time()),
+            "owned_by": f"tokenworks ({LABEL})",
+            "root": self.model,
+            "parent": None,
+            "max_model_len": self.limits.context_tokens_max,
+        }
+        await _respond(send, 200, b"application/json", msgspec.json.encode({"object": "list", "data": [card]}))
+
+    async def _health(self, receive: Receive, send: Send) -> None:
+        await _respond(send, 200, b"text/plain", b"")
+
+    async def _metrics(self, receive: Receive, send: Send) -> None:
+        await _respond(send, 200, b"text/plain; version=0.0.4; charset=utf-8", self.metrics.text())
+
+    async def _chat(self, receive: Receive, send: Send) -> None:
+        body = await self._read(receive)
+        task = accept(body, model=self.model, context_tokens_max=self.limits.context_tokens_max)
+        if self.metrics.waiting >= self.limits.waiting_max:
+            message = f"{self.limits.waiting_max} requests wait already. Send fewer at once, or start another worker."
+            raise Refused(message, status=503, type_="ServiceUnavailableError")
+        async with _watching(receive) as gone, self._running():
+            work = Work(task, self.model, self.speed, self.metrics, gone)
+            await (work.stream(send) if task.streamed else work.answer(send))
+
+    async def _read(self, receive: Receive) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            size += len(message["body"])
+            if size > self.limits.body_bytes_max:
+                problem = f"The request has more than {self.limits.body_bytes_max} bytes. Send a shorter one."
+                raise Refused(problem, status=413, type_="RequestEntityTooLarge")
+            parts.append(message["body"])
+            if not message["more_body"]:
+                return b"".join(parts)
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        self.metrics.waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self.metrics.waiting -= 1
+        self.metrics.running += 1
+        try:
+            yield
+        finally:
+            self.metrics.running -= 1
+            self._slots.release()
+
+
+class Work:
+    """One request while it runs."""
+
+    def __init__(self, task: Task, model: str, speed: Speed, metrics: Metrics, gone: asyncio.Event) -> None:
+        self._task = task
+        self._speed = speed
+        self._metrics = metrics
+        self._gone = gone
+        self._identity: dict[str, Any] = {
+            "request_id": f"chatcmpl-{uuid.uuid4().hex}",
+            "model": model,
+            "created_s": int(time.time()),
+        }
+
+    async def answer(self, send: Send) -> None:
+        async for _ in self._steps():
+            pass
+        if not self._gone.is_set():
+            await _respond(send, 200, b"application/json", answer.whole(self._task, **self._identity))
+
+    async def stream(self, send: Send) -> None:
+        events = answer.Events(self._task, **self._identity)
+        await send(_start(200, b"text/event-stream; charset=utf-8"))
+        pending = events.first()
+        async for start, stop in self._steps():
+            await send(_body(pending + b"".join(events.tokens(start, stop)), more=True))
+            pending = b""
+        if not self._gone.is_set():
+            await send(_body(events.last(), more=False))
+
+    async def _steps(self) -> AsyncIterator[tuple[int, int]]:
+        """The tokens as they are made, as ranges of numbers from 1, both ends included; ends early if the client left.
+
+        A token is due at a time counted from the start, so that late wake-ups of the event loop do not add up.
+        """
+        task, began = self._task, time.monotonic()
+        step = 1 if self._speed.is_paced else EVENTS_PER_WRITE
+        self._metrics.prompt_tokens += task.prompt_tokens
+        for start in range(1, task.output_tokens + 1, step):
+            due = self._speed.token_due_s(task.prompt_tokens, start)
+            await asyncio.sleep(max(0.0, began + due - time.monotonic()))
+            if self._gone.is_set():
+                self._metrics.finished["abort"] += 1
+                return
+            stop = min(start + step - 1, task.output_tokens)
+            self._metrics.generation_tokens += stop - start + 1
+            yield start, stop
+        self._metrics.finished[task.finish_reason] += 1
+
+
+@asynccontextmanager
+async def _watching(receive: Receive) -> AsyncIterator[asyncio.Event]:
+    """An event that is set when the client hangs up. The body has been read, so nothing else can come."""
+    gone = asyncio.Event()
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield gone
+    finally:
+        watcher.cancel()
+
+
+def _start(status: int, content_type: bytes, *more: tuple[bytes, bytes]) -> dict[str, Any]:
+    headers = [(b"content-type", content_type), (b"server", SERVER), *more]
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+def _body(body: bytes, *, more: bool) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": body, "more_body": more}
+
+
+async def _respond(send: Send, status: int, content_type: bytes, body: bytes) -> None:
+    await send(_start(status, content_type, (b"content-length", str(len(body)).encode())))
+    await send(_body(body, more=False))
