@@ -5,6 +5,7 @@ import sys
 from contextlib import ExitStack
 
 NEEDS_NO_SERVER = ("help", "version", "--help", "--version", "-h")
+STARTS_THE_SERVERS_ITSELF = ("run",)  # After it has looked whether its port is free.
 
 
 def main() -> None:
@@ -18,14 +19,18 @@ def main() -> None:
 
     from django.core.management import execute_from_command_line
 
-    wanted = (
-        embedded.is_embedded(settings.DATABASE_URL, settings.TOKENWORKS_HOME),
-        embedded.is_embedded(settings.REDIS_URL, settings.TOKENWORKS_HOME),
-    )
+    wanted = embedded.left_to_us(settings.TOKENWORKS_HOME, settings.DATABASE_URL, settings.REDIS_URL)
     with ExitStack() as stack:
-        if any(wanted) and len(sys.argv) > 1 and not set(sys.argv) & set(NEEDS_NO_SERVER):
+        if any(wanted) and needs_servers(sys.argv):
             try:
                 stack.enter_context(embedded.hold(settings.TOKENWORKS_HOME, wanted=wanted))
             except embedded.EmbeddedServerFailed as problem:
                 sys.exit(f"tokenworks does not start: {problem}")
         execute_from_command_line(sys.argv)
+
+
+def needs_servers(arguments: list[str]) -> bool:
+    """Whether the servers must run before this command line does; `arguments[0]` is the program."""
+    if len(arguments) < 2 or arguments[1] in STARTS_THE_SERVERS_ITSELF:
+        return False
+    return not set(arguments) & set(NEEDS_NO_SERVER)

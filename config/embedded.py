@@ -17,6 +17,7 @@ import os
 import pwd
 import secrets
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -33,6 +34,8 @@ SYSTEM_USER = "tokenworks-postgres"
 SOCKET_PATH_BYTES_MAX = 100  # The kernel takes 107; Postgres adds a suffix for its lock file.
 START_TIMEOUT_S = 30
 VALKEY_MEMORY_MAX = "512mb"
+LOG_BYTES_MAX = 16 * 2**20
+LOGS = ("postgres.log", "postgres-setup.log", "valkey.log")
 
 POSTGRES_CONFIG = """
 listen_addresses = ''
@@ -70,11 +73,16 @@ def is_embedded(url: str, home: Path) -> bool:
     return url in (database_url(home), redis_url(home))
 
 
+def left_to_us(home: Path, database_url: str, redis_url: str) -> tuple[bool, bool]:
+    """Which of (Postgres, Valkey) these addresses leave to this module; what `hold` calls `wanted`."""
+    return is_embedded(database_url, home), is_embedded(redis_url, home)
+
+
 def secret_key(home: Path) -> str:
     """The office's secret, made once and kept in a file that only this user may read."""
     path = home / "secret_key"
     if not path.exists():
-        _private_folder(home)
+        private_folder(home)
         fresh = path.with_suffix(f".{os.getpid()}")
         fresh.touch(mode=0o600)
         fresh.write_text(secrets.token_urlsafe(50))
@@ -99,7 +107,13 @@ class Postgres:
         return self.home / "postgres"
 
     def is_running(self) -> bool:
-        return self._ctl("status", check=False).returncode == 0
+        """Whether the server takes connections. Its pid file would not tell: after a crash a pid may be another's."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.connect(str(sockets(self.home) / ".s.PGSQL.5432"))
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+        return True
 
     def start(self) -> None:
         """Start the server, making its data folder the first time; a killed server's leavings are cleared by Postgres.
@@ -203,21 +217,26 @@ class Valkey:
             client.shutdown(save=True)
 
 
+def servers_of(home: Path, wanted: tuple[bool, bool], *, durable: bool = True) -> list[Postgres | Valkey]:
+    """Those of (Postgres, Valkey) that are wanted."""
+    servers: tuple[Postgres | Valkey, ...] = (Postgres(home, durable), Valkey(home))
+    return [server for server, want in zip(servers, wanted, strict=True) if want]
+
+
 @contextmanager
 def hold(home: Path, *, durable: bool = True, wanted: tuple[bool, bool] = (True, True)) -> Iterator[None]:
     """Keep the embedded servers running for as long as the block runs, together with every other holder.
 
     `wanted` says which of (Postgres, Valkey) this copy uses; the other one is addressed elsewhere.
     """
-    _private_folder(home)
-    _private_folder(home / "log")
-    _private_folder(sockets(home))
-    all_servers: tuple[Postgres | Valkey, ...] = (Postgres(home, durable), Valkey(home))
-    servers = [server for server, want in zip(all_servers, wanted, strict=True) if want]
+    private_folder(home)
+    private_folder(home / "log")
+    private_folder(sockets(home))
+    servers = servers_of(home, wanted, durable=durable)
     with (home / "servers.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
-        ensure_running(home, servers)
         try:
+            ensure_running(home, servers)
             yield
         finally:
             try:
@@ -231,19 +250,31 @@ def hold(home: Path, *, durable: bool = True, wanted: tuple[bool, bool] = (True,
 
 
 def ensure_running(home: Path, servers: Sequence[Postgres | Valkey]) -> list[str]:
-    """Start what is not running, one process at a time; return the names of what had to be started."""
+    """Start what is not running, one process at a time; return the names of what had to be started.
+
+    Cheap enough to call twice a second; so it also keeps the servers' logs within bounds.
+    """
     with (home / "starting.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        _bound_logs(home)
         started = [server for server in servers if not server.is_running()]
         for server in started:
             server.start()
     return [type(server).__name__ for server in started]
 
 
-def _private_folder(path: Path) -> None:
+def _bound_logs(home: Path) -> None:
+    """Cut a log that has grown too long, keeping its text in one older file. The servers append, so they go on."""
+    for log in (home / "log" / name for name in LOGS):
+        if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
+            shutil.copyfile(log, log.with_suffix(".log.1"))
+            os.truncate(log, 0)
+
+
+def private_folder(path: Path) -> None:
     """Make a folder that only this user may enter; refuse one that somebody else made there before us."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.stat().st_uid != os.geteuid():
+    if path.is_symlink() or path.stat().st_uid != os.geteuid():
         raise EmbeddedServerFailed(f"{path} belongs to another user. Set TOKENWORKS_HOME to a folder of your own.")
     path.chmod(0o700)
 

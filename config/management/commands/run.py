@@ -1,0 +1,21 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from config import embedded, running, supervisor
+
+
+class Command(BaseCommand):
+    help = "Run gateway, office, worker, beat and shipper on this machine until Ctrl-C."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            running.until_stopped(self.stdout.write)
+        except (
+            running.PortInUse,
+            running.CannotListen,
+            embedded.EmbeddedServerFailed,
+            supervisor.AlreadyRunning,
+            supervisor.NotReady,
+        ) as problem:
+            raise CommandError(str(problem)) from problem

@@ -1,0 +1,90 @@
+"""The processes of one copy of Tokenworks on one machine: a plain table, and how to tell that one is ready.
+
+`config/supervisor.py` keeps them running. Where an orchestrator does that (Compose, systemd, Kubernetes), it runs the
+same commands.
+"""
+
+import http.client
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from config import settings
+
+WORKER_CONCURRENCY = 2
+LONE_WORKER = ("--without-mingle", "--without-gossip")  # It need not look for others before it begins.
+KEEP_ALIVE_S = 75  # Longer than callers' pools keep an idle connection, so that they close it and we do not.
+WEB_GRACE_S = 20
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - recognised here, not listened on
+
+
+@dataclass(frozen=True)
+class Process:
+    """One long-running command. Its name names its log, its pid file and its line in the supervisor's output.
+
+    `stop_grace_s` is how long it may take to end after SIGTERM before SIGKILL. `ready_url`, where it has one, answers
+    with a status below 500 once the process can do its work.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ready_url: str | None = None
+    stop_grace_s: int = 10
+
+    def is_ready(self) -> bool:
+        return self.ready_url is None or answers(self.ready_url)
+
+
+def standard() -> list[Process]:
+    """Everything that a copy needs, in the order of starting; it stops in reverse, so callers are turned away first."""
+    home = settings.TOKENWORKS_HOME
+    python = sys.executable
+    celery = (python, "-m", "celery", "-A", "config.celery")
+    beat_schedule = str(home / "beat-schedule")
+    return [
+        Process(
+            "worker", (*celery, "worker", "--concurrency", str(WORKER_CONCURRENCY), *LONE_WORKER, "--loglevel", "INFO")
+        ),
+        Process("beat", (*celery, "beat", "--schedule", beat_schedule, "--loglevel", "INFO")),
+        Process("shipper", (python, str(settings.BASE_DIR / "manage.py"), "ship")),
+        Process("web", web_command(python), ready_url=f"{address()}/health", stop_grace_s=WEB_GRACE_S + 5),
+    ]
+
+
+def web_command(python: str) -> tuple[str, ...]:
+    """uvicorn with the planes of TOKENWORKS_PLANES; without an access log, which would cost a line a request."""
+    options = {
+        "--host": settings.TOKENWORKS_HOST,
+        "--port": str(settings.TOKENWORKS_PORT),
+        "--loop": "uvloop",
+        "--http": "httptools",
+        "--ws": "none",
+        "--lifespan": "on",
+        "--timeout-keep-alive": str(KEEP_ALIVE_S),
+        "--timeout-graceful-shutdown": str(WEB_GRACE_S),
+        "--log-level": "info",
+    }
+    flags = [part for option in options.items() for part in option]
+    return (python, "-m", "uvicorn", "config.asgi:application", *flags, "--no-access-log", "--no-server-header")
+
+
+def address() -> str:
+    """Where this copy is reached from this machine, without a slash at the end."""
+    host = settings.TOKENWORKS_HOST
+    shown = ANY_ADDRESS.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{settings.TOKENWORKS_PORT}"
+
+
+def answers(url: str, *, timeout_s: int = 2) -> bool:
+    """Whether a GET of this http address is answered with a status below 500."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    try:
+        connection.request("GET", parts.path or "/")
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
