@@ -1,0 +1,59 @@
+"""Turns rated usage into the lines and totals of a draft."""
+
+from billing.errors import CurrencyIsNotTheTenants, NothingToInvoice
+from billing.models import Invoice, InvoiceLine
+from billing.rating import RatedLine, print_order, tax_on
+from billing.wording import line_description
+from money.amount import Money
+from tenants.models import Project
+
+
+def assemble(invoice: Invoice, rated: list[RatedLine]) -> None:
+    """Write the lines of a draft and its totals: each line rounded once, the net being the sum of what is printed."""
+    _refuse_lines(invoice, rated)
+    names = dict(Project.objects.filter(tenant=invoice.tenant).values_list("id", "name"))
+    ordered = sorted(rated, key=lambda line: _order(invoice, line, names[line.project_id]))
+    lines = [_line(invoice, position, line, names[line.project_id]) for position, line in enumerate(ordered, start=1)]
+    InvoiceLine.objects.bulk_create(lines, batch_size=1000)
+    net = sum((line.amount.rounded() for line in rated), Money.zero(invoice.currency))
+    tax = tax_on(net, invoice.tax_rate_percent)
+    invoice.net, invoice.tax, invoice.gross = net.decimal, tax.decimal, (net + tax).decimal
+    invoice.save(update_fields=["net", "tax", "gross"])
+
+
+def _refuse_lines(invoice: Invoice, rated: list[RatedLine]) -> None:
+    if not rated:
+        raise NothingToInvoice("There are requests, but nothing that has a price.")
+    for line in rated:
+        if line.price.amount.currency != invoice.currency:
+            raise CurrencyIsNotTheTenants(
+                f"{line.offering} is priced in {line.price.amount.currency}, "
+                f"and {invoice.tenant.slug} pays in {invoice.currency}. One of the two has to change."
+            )
+
+
+def _order(invoice: Invoice, line: RatedLine, project: str) -> tuple[object, ...]:
+    """The month's own lines first, then corrections from the oldest on."""
+    is_correction = line.month != invoice.period.month
+    return is_correction, line.month, project, line.project_id, line.offering, *print_order(line)
+
+
+def _line(invoice: Invoice, position: int, line: RatedLine, project: str) -> InvoiceLine:
+    is_correction = line.month != invoice.period.month
+    return InvoiceLine(
+        invoice=invoice,
+        position=position,
+        description=line_description(line.offering, line.unit, line.month if is_correction else None),
+        month=line.month,
+        is_correction=is_correction,
+        project_id=line.project_id,
+        project=project,
+        offering=line.offering,
+        unit=line.unit,
+        quantity=line.quantity,
+        unit_amount=line.price.amount.decimal,
+        per=line.price.per,
+        amount=line.amount.rounded().decimal,
+        service_start=line.first_start,
+        service_end=line.last_end,
+    )

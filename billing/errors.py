@@ -1,0 +1,101 @@
+"""Why prices, a closing or a document were refused.
+
+BillingError                 `field` names what to put right
+├── PricesRefused
+│   ├── InexactRate
+│   ├── IncompletePrices
+│   ├── PricesArePublished
+│   └── PastIsInvoiced
+└── ClosingRefused
+    ├── MonthIsNotOver
+    ├── UsageIsNotFolded
+    ├── UsageIsNotPriced
+    ├── NothingToInvoice
+    ├── SellerIsUnclear
+    ├── BuyerIsIncomplete
+    ├── CurrencyIsNotTheTenants
+    └── TooManyClosings
+"""
+
+
+class BillingError(Exception):
+    """Something about prices or invoices was refused."""
+
+    field = "non_field_errors"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.__doc__)
+
+
+class PricesRefused(BillingError):
+    """The prices are not ones that can be charged."""
+
+
+class InexactRate(PricesRefused):
+    """The price of one unit is finer than 10^-12. Give fewer decimals, or a price per fewer units."""
+
+    field = "amount"
+
+
+class IncompletePrices(PricesRefused):
+    """An offering lacks a price for a unit that its answers can contain. Give one; 0 is a price."""
+
+    field = "rates"
+
+
+class PricesArePublished(PricesRefused):
+    """A published version of a price book never changes. Publish another version that begins later."""
+
+    field = "version"
+
+
+class PastIsInvoiced(PricesRefused):
+    """The prices would begin at a time that has been invoiced already. Let them begin later."""
+
+    field = "valid_from"
+
+
+class ClosingRefused(BillingError):
+    """The month cannot be closed."""
+
+    field = "month"
+
+
+class MonthIsNotOver(ClosingRefused):
+    """The month has not ended in the tenant's time zone. Wait, or ask for an early closing."""
+
+
+class UsageIsNotFolded(ClosingRefused):
+    """Usage has been shipped and is not yet in the buckets. The worker folds it in seconds: try again."""
+
+
+class UsageIsNotPriced(ClosingRefused):
+    """There is usage without a price. Publish prices, or give the tenant a plan, that begin before it."""
+
+
+class NothingToInvoice(ClosingRefused):
+    """No usage is left to invoice up to the end of this month."""
+
+
+class SellerIsUnclear(ClosingRefused):
+    """An invoice names one seller. Enter the operator's legal entity in the admin, exactly one."""
+
+    field = "seller"
+
+
+class BuyerIsIncomplete(ClosingRefused):
+    """The tenant lacks what the law wants on an invoice: legal name, address and country."""
+
+    field = "tenant"
+
+
+class CurrencyIsNotTheTenants(ClosingRefused):
+    """The tenant's prices are in another currency than the tenant's own."""
+
+    field = "currency"
+
+
+class TooManyClosings(ClosingRefused):
+    """Other closings of this tenant kept coming in between. Try again."""
+
+    field = "tenant"

@@ -1,0 +1,44 @@
+"""The last step of a closing: a draft gets its number, and nothing changes it any more."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+
+from billing.models import Delivery, Invoice, Period
+from billing.numbering import next_number
+
+
+def finalise(invoice_id: int, *, now: datetime) -> Invoice:
+    """Number and freeze a draft, and put it into the outbox; a final invoice is returned as it is.
+
+    The number comes last, so that its counter is locked for a moment only. The date of issue is the tenant's.
+    """
+    with transaction.atomic():
+        invoice = Invoice.objects.select_for_update(of=["self"]).select_related("period", "tenant").get(pk=invoice_id)
+        if invoice.status == Invoice.Status.DRAFT:
+            Period.objects.filter(pk=invoice.period_id).update(status=Period.Status.CLOSED)
+            _queue(invoice, now)
+            _number(invoice, now)
+    return invoice
+
+
+def _queue(invoice: Invoice, now: datetime) -> None:
+    if invoice.buyer["email"]:
+        Delivery.objects.create(
+            invoice=invoice,
+            channel=Delivery.Channel.EMAIL,
+            recipient=invoice.buyer["email"],
+            created_at=now,
+            next_attempt_at=now,
+        )
+
+
+def _number(invoice: Invoice, now: datetime) -> None:
+    issued_on = now.astimezone(ZoneInfo(invoice.period.time_zone)).date()
+    invoice.issued_on = issued_on
+    invoice.due_on = issued_on + timedelta(days=invoice.seller["payment_terms_days"])
+    invoice.finalised_at = now
+    invoice.status = Invoice.Status.FINAL
+    invoice.number = next_number(invoice.seller["invoice_prefix"], issued_on)
+    invoice.save(update_fields=["issued_on", "due_on", "finalised_at", "status", "number"])

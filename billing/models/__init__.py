@@ -1,0 +1,28 @@
+"""The tables of billing: who sells, at which prices, and what was invoiced."""
+
+from billing.models.invoices import (
+    Delivery,
+    Invoice,
+    InvoiceCounter,
+    InvoiceDocument,
+    InvoiceLine,
+    InvoiceUsage,
+    Period,
+)
+from billing.models.prices import Plan, PriceBook, PriceBookVersion, Rate
+from billing.models.seller import Seller
+
+__all__ = [
+    "Delivery",
+    "Invoice",
+    "InvoiceCounter",
+    "InvoiceDocument",
+    "InvoiceLine",
+    "InvoiceUsage",
+    "Period",
+    "Plan",
+    "PriceBook",
+    "PriceBookVersion",
+    "Rate",
+    "Seller",
+]

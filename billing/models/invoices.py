@@ -1,0 +1,196 @@
+"""What was invoiced. Everything an invoice shows is copied into it; once final, triggers keep it as it is."""
+
+from django.db import models
+from django.db.models import F, Q
+
+from money.fields import CurrencyField, MoneyAmountField
+from tenants.models import Tenant
+
+
+class Period(models.Model):
+    """A tenant's month as two UTC instants, and the instant up to which usage had been recorded at its closing."""
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        CLOSED = "closed"
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    month = models.DateField(help_text="The month's first day.")
+    time_zone = models.CharField(max_length=64)
+    start = models.DateTimeField()
+    end = models.DateTimeField()
+    cutoff = models.DateTimeField(help_text="Usage recorded later comes as a correction on a later invoice.")
+    status = models.CharField(max_length=8, choices=Status, default=Status.OPEN)
+
+    class Meta:
+        ordering = ["tenant", "-month"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "month"], name="period_once"),
+            models.CheckConstraint(condition=Q(end__gt=F("start")), name="period_not_empty"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m}"
+
+
+class Invoice(models.Model):
+    """The document of one period. A draft has no number; a final invoice never changes."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft"
+        FINAL = "final"
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="invoices")
+    period = models.OneToOneField(Period, on_delete=models.PROTECT, related_name="invoice")
+    ordinal = models.PositiveIntegerField(
+        help_text="The tenant's first, second, ... invoice; closings take turns by it."
+    )
+    status = models.CharField(max_length=8, choices=Status, default=Status.DRAFT)
+    number = models.CharField(max_length=40, null=True, unique=True)
+    issued_on = models.DateField(null=True)
+    due_on = models.DateField(null=True)
+    finalised_at = models.DateTimeField(null=True)
+    usage_until = models.DateTimeField(help_text="The period's end, or the instant of an early closing.")
+    closed_early = models.BooleanField(default=False)
+    seller = models.JSONField(help_text="The seller at the time, whole.")
+    buyer = models.JSONField(help_text="The tenant's legal entity at the time, whole.")
+    currency = CurrencyField()
+    net = MoneyAmountField()
+    tax_rate_percent = models.DecimalField(max_digits=5, decimal_places=2)
+    tax_note = models.CharField(max_length=300, blank=True)
+    tax = MoneyAmountField()
+    gross = MoneyAmountField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "ordinal"], name="invoice_ordinal"),
+            models.CheckConstraint(condition=Q(gross=F("net") + F("tax")), name="invoice_adds_up"),
+            models.CheckConstraint(
+                condition=Q(status="draft", number__isnull=True)
+                | Q(
+                    status="final",
+                    number__isnull=False,
+                    issued_on__isnull=False,
+                    due_on__isnull=False,
+                    finalised_at__isnull=False,
+                ),
+                name="invoice_numbered_when_final",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.number or f"draft for {self.period}"
+
+
+class InvoiceLine(models.Model):
+    """One printed line: a quantity at one rate, rounded once to what can be paid."""
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines")
+    position = models.PositiveIntegerField()
+    description = models.TextField()
+    month = models.DateField(help_text="First day of the month that the usage belongs to.")
+    is_correction = models.BooleanField(help_text="Usage of an earlier month, recorded after that month's closing.")
+    project_id = models.BigIntegerField()
+    project = models.CharField(max_length=200)
+    offering = models.TextField()
+    unit = models.TextField()
+    quantity = models.BigIntegerField()
+    unit_amount = MoneyAmountField()
+    per = models.BigIntegerField()
+    amount = MoneyAmountField()
+    service_start = models.DateTimeField()
+    service_end = models.DateTimeField()
+
+    class Meta:
+        ordering = ["invoice", "position"]
+        constraints = [models.UniqueConstraint(fields=["invoice", "position"], name="line_position")]
+
+    def __str__(self) -> str:
+        return f"{self.position}. {self.description}"
+
+
+class InvoiceUsage(models.Model):
+    """The annex: how much of each bucket an invoice covers. Over all invoices it says what was ever invoiced."""
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="usage")
+    tenant_id = models.BigIntegerField()
+    start = models.DateTimeField()
+    project_id = models.BigIntegerField()
+    api_key_id = models.BigIntegerField()
+    offering = models.TextField()
+    deployment = models.TextField()
+    unit = models.TextField()
+    quantity = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=[
+                    "tenant_id",
+                    "start",
+                    "project_id",
+                    "api_key_id",
+                    "offering",
+                    "deployment",
+                    "unit",
+                    "invoice",
+                ],
+                name="annex_once_in_invoice",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} {self.unit} of {self.offering} at {self.start:%Y-%m-%d %H:%M}"
+
+
+class InvoiceCounter(models.Model):
+    """The last invoice number handed out in a series and a year."""
+
+    series = models.CharField(max_length=8)
+    year = models.PositiveSmallIntegerField()
+    last = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["series", "year"], name="counter_once")]
+
+    def __str__(self) -> str:
+        return f"{self.series}-{self.year}: {self.last}"
+
+
+class InvoiceDocument(models.Model):
+    """The PDF of a final invoice, byte for byte as it was first rendered."""
+
+    invoice = models.OneToOneField(Invoice, on_delete=models.PROTECT, related_name="document")
+    pdf = models.BinaryField()
+    sha256 = models.CharField(max_length=64)
+    rendered_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.invoice}.pdf"
+
+
+class Delivery(models.Model):
+    """The outbox: an invoice that has to reach somebody through a channel, once."""
+
+    class Channel(models.TextChoices):
+        EMAIL = "email"
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="deliveries")
+    channel = models.CharField(max_length=16, choices=Channel)
+    recipient = models.CharField(max_length=254)
+    created_at = models.DateTimeField()
+    next_attempt_at = models.DateTimeField()
+    attempts = models.PositiveIntegerField(default=0)
+    last_error = models.CharField(max_length=500, blank=True)
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name_plural = "deliveries"
+        constraints = [models.UniqueConstraint(fields=["invoice", "channel"], name="delivery_once")]
+        indexes = [models.Index(fields=["next_attempt_at"], condition=Q(sent_at=None), name="delivery_pending")]
+
+    def __str__(self) -> str:
+        return f"{self.invoice} by {self.channel} to {self.recipient}"

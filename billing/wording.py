@@ -1,0 +1,23 @@
+"""What lines and units are called in print. Pure; English."""
+
+from datetime import date
+
+from babel.dates import format_date
+
+from metering.usage import Unit
+
+UNIT_NAMES: dict[str, str] = {
+    Unit.REQUEST: "requests",
+    Unit.INPUT_UNCACHED: "input tokens",
+    Unit.INPUT_CACHED: "cached input tokens",
+    Unit.CACHE_WRITE_5M: "tokens cached for 5 minutes",
+    Unit.CACHE_WRITE_1H: "tokens cached for 1 hour",
+    Unit.OUTPUT: "output tokens",
+    Unit.REASONING: "reasoning tokens",
+}
+
+
+def line_description(offering: str, unit: str, correction_of: date | None) -> str:
+    """What a line says it is for; a correction names the month that its usage belongs to."""
+    late = f" (late usage of {format_date(correction_of, 'MMMM yyyy', locale='en')})" if correction_of else ""
+    return f"{offering}, {UNIT_NAMES[unit]}{late}"
