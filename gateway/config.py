@@ -1,4 +1,4 @@
-"""What a gateway process is told when it starts. The office's settings fill it in; nothing here reads the environment."""
+"""What a gateway process is told when it starts. The settings fill it in; nothing here reads the environment."""
 
 from dataclasses import dataclass
 from pathlib import Path

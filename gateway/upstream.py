@@ -1,0 +1,321 @@
+"""The HTTP client for upstreams: connections that are kept alive, and one answer at a time on each.
+
+    UpstreamTrouble
+    ├── ConnectFailed        nothing was sent: another worker may be tried
+    │   └── NoConnectionFree
+    ├── UpstreamTimeout
+    ├── UpstreamCut          the connection ended before the answer did
+    ├── UpstreamGarbled      what came is not HTTP
+    ├── AnswerTooLarge       the head or the whole answer is over its limit
+    └── Abandoned            we ended it ourselves: the caller had left
+
+A connection is a protocol over llhttp: bytes go from the socket to the reader without a task or a callback in
+between, and one sweep in a while looks after the times of all of them, so that a request needs no timer of its own.
+Nothing is ever sent twice: once the first byte of a request has left, its connection's trouble is the request's.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import httptools
+
+PAUSE_READING_BYTES = 256 * 1024  # What one answer may hold unread before its upstream is made to wait.
+LINGER_S = 1.0  # How long the end of an answer may take of which nothing more is needed.
+JOIN_BYTES_MAX = 64 * 1024  # A body up to this is joined to its head: one write costs less than the copy.
+
+
+class UpstreamTrouble(Exception):
+    """The upstream did not answer as it should."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or type(self).__doc__)
+
+
+class ConnectFailed(UpstreamTrouble):
+    """No connection to the upstream could be made; nothing was sent."""
+
+
+class NoConnectionFree(ConnectFailed):
+    """All connections to this upstream that we allow ourselves are busy."""
+
+
+class UpstreamTimeout(UpstreamTrouble):
+    """The upstream stayed silent for too long."""
+
+
+class UpstreamCut(UpstreamTrouble):
+    """The upstream ended the connection before its answer was whole."""
+
+
+class UpstreamGarbled(UpstreamTrouble):
+    """The upstream's answer is not HTTP."""
+
+
+class AnswerTooLarge(UpstreamTrouble):
+    """The upstream's answer is over the limit."""
+
+
+class Abandoned(UpstreamTrouble):
+    """The answer is not wanted any more."""
+
+
+class AnswerLimits(NamedTuple):
+    """Bytes and seconds that one answer may take."""
+
+    head_bytes_max: int
+    answer_bytes_max: int
+    first_byte_timeout_s: float
+    idle_timeout_s: float
+
+
+class ConnectionOwner(Protocol):
+    """Who keeps a connection while nobody uses it."""
+
+    def take_back(self, connection: "Connection") -> None: ...
+
+    def forget(self, connection: "Connection") -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """One connection; between `send` and `release` it belongs to one request."""
+
+    def __init__(self, owner: ConnectionOwner, host: bytes, limits: AnswerLimits) -> None:
+        self._owner = owner
+        self._host = host
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter: asyncio.Future[None] | None = None
+        self.on_stalled: Callable[[], None] | None = None  # Called when the reader takes nothing for the idle time.
+        self._pieces: list[bytes] = []
+        self.busy = False
+        self.closed = False
+        self.silent_since = self._loop.time()  # When the last bytes came or went.
+        self._begin()
+
+    def _begin(self) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.complete = False
+        self.on_stalled = None
+        self.failure: UpstreamTrouble | None = None
+        self._head_complete = False
+        self._body_begun = False
+        self._ends_with_connection = False
+        self._reusable = False
+        self._lingering = False
+        self._paused = False
+        self._unread_bytes = 0
+        self._received_bytes = 0
+        self._pieces.clear()
+
+    # What a request does.
+
+    def send(self, path: bytes, headers: bytes, body: bytes) -> None:
+        """POST. `headers` are whole lines; host and length are added. Never waits, and is never repeated."""
+        self._begin()
+        self.busy = True
+        self.silent_since = self._loop.time()
+        head = b"POST %b HTTP/1.1\r\nhost: %b\r\n%bcontent-length: %d\r\n\r\n" % (path, self._host, headers, len(body))
+        if len(body) <= JOIN_BYTES_MAX:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+
+    async def head(self) -> int:
+        """Wait for the answer's status and headers. Raises UpstreamTrouble."""
+        while not self._head_complete:
+            if self.failure is not None:
+                raise self.failure
+            await self._wait()
+        return self.status
+
+    async def read(self) -> bytes:
+        """The next bytes of the body, all that have come; empty at the end. Raises UpstreamTrouble after the last."""
+        while not self._pieces:
+            if self.failure is not None:
+                raise self.failure
+            if self.complete:
+                return b""
+            if self._paused:
+                self._paused = False
+                self.silent_since = self._loop.time()
+                self._transport.resume_reading()
+            await self._wait()
+        piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self._unread_bytes = 0
+        return piece
+
+    async def read_all(self) -> bytes:
+        """The whole body. Raises UpstreamTrouble."""
+        pieces = []
+        while piece := await self.read():
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of a header by its lower-case name."""
+        for found, value in self.headers:
+            if found == name:
+                return value
+        return None
+
+    def abandon(self) -> None:
+        """End the answer now. A reader gets what has come, and then Abandoned."""
+        if not self.complete:
+            self._fail(Abandoned())
+
+    def release(self, *, lingering: bool = False) -> None:
+        """Give the connection back. An answer that is not whole ends with its connection.
+
+        `lingering` says that only the end is still to come: it may come in its own time, so that the connection can be
+        used again.
+        """
+        if not self.busy:
+            return
+        if self.complete:
+            self._go_back()
+        elif lingering and self.failure is None and not self.closed:
+            self._lingering = True
+            self.silent_since = self._loop.time()
+            if self._paused:
+                self._paused = False
+                self._transport.resume_reading()
+        else:
+            self.busy = False
+            self.close()
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._owner.forget(self)
+            self._transport.abort()
+
+    # What the sweep does.
+
+    def look_at_the_clock(self, now: float) -> None:
+        """End what has been silent for too long, whether the upstream sends nothing or our reader takes nothing."""
+        silent_s = now - self.silent_since
+        if self._lingering:
+            if silent_s > LINGER_S:
+                self.close()
+        elif self._waiter is None:
+            if silent_s > self._limits.idle_timeout_s and self.on_stalled is not None:
+                self.on_stalled()
+        else:
+            limit_s = self._limits.idle_timeout_s if self._body_begun else self._limits.first_byte_timeout_s
+            if silent_s > limit_s:
+                self._fail(UpstreamTimeout(f"The upstream was silent for over {limit_s:g} seconds."))
+
+    # What the transport does.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: asyncio.Transport = transport  # type: ignore[assignment]  # a stream's transport is a Transport
+
+    def data_received(self, data: bytes) -> None:
+        if not self.busy:
+            self.close()  # Nobody asked: whatever it is, it must not be taken for the next request's answer.
+            return
+        self.silent_since = self._loop.time()
+        self._received_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
+            self._fail(UpstreamGarbled(f"The upstream's answer is not HTTP: {problem}."))
+        if self._received_bytes > self._limits.answer_bytes_max:
+            self._fail(AnswerTooLarge(f"The upstream's answer is over {self._limits.answer_bytes_max} bytes."))
+        elif not self._head_complete and self._received_bytes > self._limits.head_bytes_max:
+            self._fail(
+                AnswerTooLarge(f"The head of the upstream's answer is over {self._limits.head_bytes_max} bytes.")
+            )
+        if self._lingering and self.complete:
+            self._go_back()
+        elif self._unread_bytes > PAUSE_READING_BYTES and not self._paused and not self.complete and not self.closed:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def connection_lost(self, problem: Exception | None) -> None:
+        self.closed = True
+        self._owner.forget(self)
+        if self.busy and not self.complete:
+            if self._ends_with_connection and problem is None:
+                self.complete = True
+            else:
+                self._fail(UpstreamCut())
+        self._wake()
+
+    # What the parser does.
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self._reusable = False  # More than one answer came.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._head_complete:  # Else it is a trailer.
+            self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if self._head_complete:
+            return
+        self.status = self._parser.get_status_code()
+        if self.status < 200:
+            return  # An interim answer; the real one follows.
+        self._head_complete = True
+        encoding = self.header(b"transfer-encoding")
+        if encoding is None:
+            self._ends_with_connection = self.header(b"content-length") is None and self.status not in (204, 304)
+        else:
+            self._ends_with_connection = not encoding.lower().rstrip().endswith(b"chunked")
+
+    def on_body(self, body: bytes) -> None:
+        if self.complete or self._lingering:
+            return
+        self._body_begun = True
+        self._pieces.append(body)
+        self._unread_bytes += len(body)
+
+    def on_message_complete(self) -> None:
+        if self.status < 200:
+            self.headers.clear()
+            return
+        if not self.complete:
+            self.complete = True
+            self._reusable = self._parser.should_keep_alive()
+
+    # Its own affairs.
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, failure: UpstreamTrouble) -> None:
+        if self.failure is None and not self.complete:
+            self.failure = failure
+        self.close()
+        self._wake()
+
+    def _go_back(self) -> None:
+        unsent = not self.closed and self._transport.get_write_buffer_size() > 0
+        self.busy = self._lingering = False
+        self._pieces.clear()
+        if self.closed:
+            return
+        if self._reusable and not unsent and self.failure is None:
+            self._owner.take_back(self)
+        else:
+            self.close()
+
+
+def request_headers(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Header lines, ready to be sent."""
+    return b"".join(b"%b: %b\r\n" % pair for pair in pairs)

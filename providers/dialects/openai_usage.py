@@ -1,0 +1,115 @@
+"""Usage as OpenAI reports it, turned into counts that do not overlap. Pure.
+
+`prompt_tokens` holds the cached tokens and `completion_tokens` the reasoning tokens, so each is subtracted once:
+
+    input_uncached = prompt_tokens - prompt_tokens_details.cached_tokens
+    output         = completion_tokens - completion_tokens_details.reasoning_tokens
+
+Source: OpenAI API reference, "The completion object", `usage`.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from metering.records import UPSTREAM_USAGE_BYTES_MAX
+from metering.usage import Usage, UsageSource
+from providers.dialects.dialect import NOTHING_COUNTED, Counted
+from providers.dialects.members import UNREADABLE
+
+# 2^53: what every JSON reader keeps exactly. More tokens than that are no count of anything.
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+class PromptDetails(msgspec.Struct):
+    cached_tokens: Tokens | None = None
+
+
+class CompletionDetails(msgspec.Struct):
+    reasoning_tokens: Tokens | None = None
+
+
+class Report(msgspec.Struct):
+    """One usage object. What is missing or null was not reported; zero was."""
+
+    prompt_tokens: Tokens | None = None
+    completion_tokens: Tokens | None = None
+    total_tokens: Tokens | None = None
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+
+
+_read = msgspec.json.Decoder(Report).decode
+
+
+class UsageCount:
+    """The newest count of one answer. Of each field the last reported value holds; nothing is ever added up."""
+
+    __slots__ = ("_cached", "_completion", "_flaw", "_newest", "_prompt", "_reasoning", "_total")
+
+    def __init__(self) -> None:
+        self._newest: bytes | None = None
+        self._flaw: str | None = None
+        self._prompt: int | None = None
+        self._completion: int | None = None
+        self._total: int | None = None
+        self._cached: int | None = None
+        self._reasoning: int | None = None
+
+    def take(self, words: bytes) -> None:
+        """Take a usage object in; one that cannot be read is kept as it is and makes the count unknown."""
+        self._newest = words
+        try:
+            report = _read(words)
+        except UNREADABLE as problem:
+            self._flaw = f"the usage cannot be read: {problem}"
+            return
+        self._flaw = None
+        if report.prompt_tokens is not None:
+            self._prompt = report.prompt_tokens
+        if report.completion_tokens is not None:
+            self._completion = report.completion_tokens
+        if report.total_tokens is not None:
+            self._total = report.total_tokens
+        if report.prompt_tokens_details is not None and report.prompt_tokens_details.cached_tokens is not None:
+            self._cached = report.prompt_tokens_details.cached_tokens
+        details = report.completion_tokens_details
+        if details is not None and details.reasoning_tokens is not None:
+            self._reasoning = details.reasoning_tokens
+
+    def counted(self, source: UsageSource) -> Counted:
+        """The count as disjoint units. `source` says what kind of report the newest one was."""
+        if self._newest is None:
+            return NOTHING_COUNTED
+        words = self._newest if len(self._newest) <= UPSTREAM_USAGE_BYTES_MAX else None
+        flaw = self._flaw or self._impossible()
+        if flaw is not None:
+            return Counted(Usage(), UsageSource.NONE, words, flaw)
+        usage = Usage(
+            input_uncached=_rest(self._prompt, self._cached),
+            input_cached=self._cached,
+            output=_rest(self._completion, self._reasoning),
+            reasoning=self._reasoning,
+        )
+        return Counted(usage, source if usage.known else UsageSource.NONE, words, self._doubtful(words))
+
+    def _impossible(self) -> str | None:
+        if self._prompt is not None and self._cached is not None and self._cached > self._prompt:
+            return f"{self._cached} cached tokens are more than the {self._prompt} prompt tokens that hold them"
+        if self._completion is not None and self._reasoning is not None and self._reasoning > self._completion:
+            return f"{self._reasoning} reasoning tokens are more than the {self._completion} completion tokens"
+        return None
+
+    def _doubtful(self, words: bytes | None) -> str | None:
+        """What to look into, although the counts themselves can be true."""
+        if words is None:
+            return f"the usage object is over {UPSTREAM_USAGE_BYTES_MAX} bytes and is not kept"
+        if None in (self._prompt, self._completion, self._total):
+            return None
+        if self._prompt + self._completion != self._total:  # type: ignore[operator]  # none of them is None here
+            return f"{self._prompt} prompt and {self._completion} completion tokens are not {self._total} in total"
+        return None
+
+
+def _rest(whole: int | None, part: int | None) -> int | None:
+    return whole if whole is None or part is None else whole - part
