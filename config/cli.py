@@ -24,7 +24,7 @@ def main() -> None:
         if any(wanted) and needs_servers(sys.argv):
             try:
                 stack.enter_context(embedded.hold(settings.TOKENWORKS_HOME, wanted=wanted))
-            except embedded.EmbeddedServerFailed as problem:
+            except (env.BadSetting, embedded.EmbeddedServerFailed) as problem:
                 sys.exit(f"tokenworks does not start: {problem}")
         execute_from_command_line(sys.argv)
 

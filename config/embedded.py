@@ -29,6 +29,8 @@ from urllib.parse import quote
 
 import redis
 
+from config.env import BadSetting
+
 ROLE = DATABASE = "tokenworks"
 SYSTEM_USER = "tokenworks-postgres"
 SOCKET_PATH_BYTES_MAX = 100  # The kernel takes 107; Postgres adds a suffix for its lock file.
@@ -273,9 +275,13 @@ def _bound_logs(home: Path) -> None:
 
 def private_folder(path: Path) -> None:
     """Make a folder that only this user may enter; refuse one that somebody else made there before us."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    remedy = "Name a folder of your own that can be written to."
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise BadSetting("TOKENWORKS_HOME", f"needs {path}: {problem.strerror}", remedy) from None
     if path.is_symlink() or path.stat().st_uid != os.geteuid():
-        raise EmbeddedServerFailed(f"{path} belongs to another user. Set TOKENWORKS_HOME to a folder of your own.")
+        raise BadSetting("TOKENWORKS_HOME", f"needs {path}, which belongs to another user or is a link", remedy)
     path.chmod(0o700)
 
 

@@ -57,8 +57,12 @@ def boolean(name: str, default: bool) -> bool:
 def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
     """An address with one of `schemes`; empty means that the default holds."""
     given = text(name, default)
-    if urlsplit(given).scheme not in schemes:
-        shown = given.split("@")[-1]  # What stands before the @ may be a password.
+    shown = given.split("@")[-1]  # What stands before the @ may be a password.
+    try:
+        scheme, _port = urlsplit(given).scheme, urlsplit(given).port
+    except ValueError as problem:
+        raise BadSetting(name, f"is {shown!r}", f"Give an address that can be read: {problem}.") from None
+    if scheme not in schemes:
         raise BadSetting(name, f"is {shown!r}", f"Give an address that begins with one of: {', '.join(schemes)}.")
     return given
 

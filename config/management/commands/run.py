@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from config import embedded, running, supervisor
+from config import embedded, env, running, supervisor
 
 
 class Command(BaseCommand):
@@ -15,6 +15,7 @@ class Command(BaseCommand):
             running.PortInUse,
             running.CannotListen,
             embedded.EmbeddedServerFailed,
+            env.BadSetting,
             supervisor.AlreadyRunning,
             supervisor.NotReady,
         ) as problem:
