@@ -1,0 +1,159 @@
+"""The demo, step by step: bring everything up, send traffic, wait until it is counted, cost it, invoice it, show it."""
+
+import secrets
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+from openai import AuthenticationError, OpenAI
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from billing import closing, margin
+from billing.documents import issue
+from config import processes, running, settings
+from config.demo import report, traffic
+from config.demo.rows import POOLS, DemoTenant, lay_out
+from config.processes import Process
+from inference import pool_hours
+from metering.totals import usage_totals
+
+CALLS_PER_TENANT = 120
+PATIENCE_S = 60
+OPERATOR = "demo"
+
+
+class DemoFailed(Exception):
+    """The demo did not see what it should have seen."""
+
+
+@contextmanager
+def demo(console: Console) -> Iterator[None]:
+    """Run the whole demo; all that it brought up stays up for as long as the block runs."""
+    ports = {pool.slug: free_port() for pool in POOLS}
+    base_url = processes.address()
+    with running.running(console.print, besides=[simulator(slug, port) for slug, port in ports.items()]):
+        with steps(console) as step:
+            step("Entering two tenants, two pools and their prices")
+            tenants = lay_out(ports)
+            login = operator()
+            step("Waiting until the gateway knows them")
+            wait_until("the gateway knows the demo's keys", lambda: all(knows(base_url, tenant) for tenant in tenants))
+            todo = [call for tenant in tenants for call in calls_of(tenant)]
+            done = step("Calling the gateway with the OpenAI SDK, plain and streamed", len(todo))
+            seen = traffic.send(f"{base_url}/v1", todo, done)
+            step("Waiting until every token is counted")
+            wait_until(f"the counts are those that the SDK saw, {dict(seen)}", lambda: counted(tenants) == seen)
+            step("Allocating the hour's hardware cost")
+            pool_hours.allocate_changed(timezone.now())
+            step("Closing the month early and rendering the invoices")
+            paths = [invoice(tenant) for tenant in tenants]
+        console.print(report.margins(margins_of(tenants)))
+        report.documents(console, paths)
+        report.addresses(console, base_url, tenants[0], POOLS[0].offering, login)
+        yield
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def simulator(slug: str, port: int) -> Process:
+    """The simulated worker of a pool, at the speed of its hardware."""
+    pool = next(pool for pool in POOLS if pool.slug == slug)
+    manage = str(settings.BASE_DIR / "manage.py")
+    options = ("--model", pool.offering, "--port", str(port), "--speed", pool.speed)
+    command = (sys.executable, manage, "simulate", *options)
+    return Process(f"simulator-{slug}", command, ready_url=f"http://127.0.0.1:{port}/health")
+
+
+def operator() -> tuple[str, str]:
+    """The demo's operator and a fresh password."""
+    password = secrets.token_urlsafe(12)
+    user, _ = User.objects.get_or_create(username=OPERATOR, defaults={"is_staff": True, "is_superuser": True})
+    user.set_password(password)
+    user.save()
+    return OPERATOR, password
+
+
+def calls_of(tenant: DemoTenant) -> list[traffic.Call]:
+    models = [pool.offering for pool in POOLS]
+    return traffic.calls(tenant.tenant.slug, tenant.secret, models, CALLS_PER_TENANT)
+
+
+def knows(base_url: str, tenant: DemoTenant) -> bool:
+    """Whether the gateway has seen the tenant's key and its prices."""
+    with OpenAI(base_url=f"{base_url}/v1", api_key=tenant.secret, max_retries=0) as client:
+        try:
+            return len(client.models.list().data) == len(POOLS)
+        except AuthenticationError:
+            return False
+
+
+def counted(tenants: Sequence[DemoTenant]) -> Counter[tuple[str, str]]:
+    """Requests and tokens in the buckets so far, by (tenant, kind)."""
+    found: Counter[tuple[str, str]] = Counter()
+    for tenant in tenants:
+        for row in usage_totals({tenant.tenant.pk}, None, None, []):
+            slug = tenant.tenant.slug
+            found.update({(slug, "requests"): row.requests, (slug, "input"): row.input, (slug, "output"): row.output})
+    return found
+
+
+def wait_until(what: str, holds: Callable[[], bool]) -> None:
+    """Look ten times a second until it holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        if time.monotonic() > deadline:
+            raise DemoFailed(
+                f"After {PATIENCE_S} s it was still not so that {what}. See {settings.TOKENWORKS_HOME}/log."
+            )
+        time.sleep(0.1)
+
+
+def invoice(tenant: DemoTenant) -> Path:
+    """Close the running month of a tenant early and save its PDF under TOKENWORKS_HOME/invoices."""
+    closed = closing.close(tenant.tenant, this_month(tenant), early=True, now=timezone.now())
+    folder = settings.TOKENWORKS_HOME / "invoices"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{closed.number}.pdf"
+    path.write_bytes(issue.pdf_of(closed))
+    return path
+
+
+def this_month(tenant: DemoTenant) -> date:
+    return datetime.now(ZoneInfo(tenant.tenant.time_zone)).date().replace(day=1)
+
+
+def margins_of(tenants: Sequence[DemoTenant]) -> list[margin.Margin]:
+    ids = {tenant.tenant.pk for tenant in tenants}
+    return margin.margins(ids, None, None)
+
+
+@contextmanager
+def steps(console: Console) -> Iterator[Callable[..., Callable[[], None]]]:
+    """A display of steps. Calling it begins the next one and returns what to call for each of its `total` parts."""
+    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), BarColumn(bar_width=24))
+    with Progress(*columns, MofNCompleteColumn(), TimeElapsedColumn(), console=console) as progress:
+
+        def step(description: str, total: int = 1) -> Callable[[], None]:
+            finish()
+            task = progress.add_task(description, total=total)
+            return lambda: progress.advance(task)
+
+        def finish() -> None:
+            for task in progress.tasks:
+                progress.update(task.id, completed=task.total)
+
+        yield step
+        finish()

@@ -1,0 +1,164 @@
+"""The rows of the demo: what an operator would enter in the admin, entered once; a second demo adds new tenants."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import transaction
+from django.utils import timezone
+
+from billing import publishing
+from billing.models import PriceBook, PriceBookVersion, Rate, Seller
+from inference import catalogue
+from inference.models import Pool, Worker
+from metering.usage import Unit
+from providers.models import Deployment, Offering, Upstream
+from tenants import registry
+from tenants.models import Project, Tenant
+
+CURRENCY = "USD"
+
+
+@dataclass(frozen=True)
+class DemoPool:
+    """A pool of simulated workers: its hardware, the speed profile of the simulator, and the one model it serves.
+
+    The device times are those of 1000 tokens in and out at the throughput of the profile's benchmark point.
+    """
+
+    slug: str
+    hardware: str
+    speed: str
+    offering: str
+    input_ns_per_token: int
+    output_ns_per_token: int
+    prices: Mapping[Unit, str]  # In USD: per million tokens, and per request.
+
+
+POOLS = (
+    DemoPool(
+        slug="h100",
+        hardware="H100 SXM, rented for a year",
+        speed="h100",
+        offering="llama-3.3-70b",
+        input_ns_per_token=294_300,
+        output_ns_per_token=158_400,
+        prices={Unit.INPUT_UNCACHED: "0.59", Unit.INPUT_CACHED: "0.295", Unit.OUTPUT: "0.79", Unit.REASONING: "0.79"},
+    ),
+    DemoPool(
+        slug="b200",
+        hardware="B200, rented for three years",
+        speed="b200",
+        offering="llama-3.3-70b-turbo",
+        input_ns_per_token=21_200,
+        output_ns_per_token=123_300,
+        prices={Unit.INPUT_UNCACHED: "0.90", Unit.INPUT_CACHED: "0.0375", Unit.OUTPUT: "1.20", Unit.REASONING: "1.20"},
+    ),
+)
+
+TENANTS = (
+    {
+        "slug": "acme",
+        "name": "Acme",
+        "legal_name": "Acme Maschinenbau GmbH",
+        "address_lines": "Musterstraße 12\n10115 Berlin",
+        "country": "DE",
+        "tax_number": "DE136695976",
+        "tax_rate_percent": Decimal("19.00"),
+        "time_zone": "Europe/Berlin",
+        "invoice_email": "invoices@acme.example",
+    },
+    {
+        "slug": "umbrella",
+        "name": "Umbrella Research",
+        "legal_name": "Umbrella Research, Inc.",
+        "address_lines": "1 Market Street\nSan Francisco, CA 94105",
+        "country": "US",
+        "tax_note": "Export of services: not subject to VAT.",
+        "time_zone": "America/Los_Angeles",
+        "invoice_email": "ap@umbrella.example",
+    },
+)
+
+
+@dataclass(frozen=True)
+class DemoTenant:
+    tenant: Tenant
+    project: Project
+    secret: str
+
+
+@transaction.atomic
+def lay_out(ports: Mapping[str, int]) -> list[DemoTenant]:
+    """Enter everything and return this run's tenants. `ports` says where each pool's simulator listens, by slug."""
+    now = timezone.now()
+    for pool in POOLS:
+        _pool(pool, ports[pool.slug])
+    Seller.objects.get_or_create(
+        invoice_prefix="DEMO",
+        defaults={
+            "legal_name": "Demo Token Factory AG",
+            "address_lines": "Rechenzentrumsweg 1\n60311 Frankfurt am Main",
+            "country": "DE",
+            "tax_number": "DE811907980",
+            "bank_details": "IBAN DE89 3704 0044 0532 0130 00\nBIC COBADEFFXXX",
+            "email": "billing@factory.example",
+            "payment_terms_days": 14,
+        },
+    )
+    book = _price_book(now)
+    run = Tenant.objects.filter(slug__startswith=TENANTS[0]["slug"]).count() + 1
+    return [_tenant(dict(fields), run, book, now) for fields in TENANTS]
+
+
+def _pool(demo: DemoPool, port: int) -> None:
+    """The pool, its worker at this run's port, and the offering that it serves."""
+    upstream, _ = Upstream.objects.get_or_create(slug=demo.slug, defaults={"name": f"{demo.hardware} (simulated)"})
+    pool, _ = Pool.objects.get_or_create(
+        upstream=upstream,
+        defaults={
+            "hardware": catalogue.hardware(demo.hardware),
+            "devices": 2,
+            "input_ns_per_token": demo.input_ns_per_token,
+            "output_ns_per_token": demo.output_ns_per_token,
+        },
+    )
+    offering, _ = Offering.objects.get_or_create(
+        name=demo.offering, defaults={"description": "Simulated: it counts words and computes nothing."}
+    )
+    Deployment.objects.get_or_create(
+        slug=f"{demo.offering}-{demo.slug}".replace(".", "-"),
+        defaults={"offering": offering, "upstream": upstream, "model_name": demo.offering},
+    )
+    pool.workers.all().delete()
+    Worker.objects.create(pool=pool, base_url=f"http://127.0.0.1:{port}", engine=Worker.Engine.SIMULATOR)
+
+
+def _price_book(now: datetime) -> PriceBook:
+    book, made = PriceBook.objects.get_or_create(slug="demo", defaults={"name": "Demo", "currency": CURRENCY})
+    if made:
+        version = PriceBookVersion.objects.create(price_book=book, valid_from=month_before(now))
+        for pool in POOLS:
+            for unit, amount in pool.prices.items():
+                Rate.objects.create(
+                    version=version, offering=pool.offering, unit=unit, amount=Decimal(amount), per=1_000_000
+                )
+            Rate.objects.create(version=version, offering=pool.offering, unit=Unit.REQUEST, amount=Decimal(0), per=1)
+        publishing.publish(version)
+    return book
+
+
+def month_before(now: datetime) -> datetime:
+    """Early enough that the demo's month, which begins earlier in some time zones, lies within the prices' validity."""
+    first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return first.replace(year=first.year - 1) if first.month == 1 else first.replace(month=first.month - 1)
+
+
+def _tenant(fields: dict[str, object], run: int, book: PriceBook, now: datetime) -> DemoTenant:
+    if run > 1:
+        fields |= {"slug": f"{fields['slug']}-{run}", "name": f"{fields['name']} {run}"}
+    issued = registry.admit(Tenant(**fields, currency=CURRENCY), key="demo")
+    tenant = issued.key.project.tenant
+    publishing.agree(tenant, book, month_before(now))
+    return DemoTenant(tenant, issued.key.project, issued.secret)
