@@ -6,7 +6,7 @@ ARGS ?=
 TEST_WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format lint types imports migrations lock clean
+.PHONY: help demo run test trace trace-kills check format lint types imports migrations lock clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ run: .venv/installed ## Run gateway, office, worker, beat and shipper on TOKENWO
 
 test: .venv/installed ## Run the tests on embedded servers, in parallel
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(ARGS)
+
+trace: .venv/installed ## Replay the trace in TRACE through a copy of its own and compare all books
+	$(BIN)/python -m tests.stories.whole_trace $(TRACE) $(ARGS)
+
+trace-kills: .venv/installed ## The same while its processes are killed in turn
+	$(BIN)/python -m tests.stories.whole_trace $(TRACE) --kill $(ARGS)
 
 check: lint types imports migrations test ## Run lint, types, import rules, missing migrations and the tests
 

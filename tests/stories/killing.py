@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.stories import trace
 from tests.stories.copy_of_tokenworks import Copy, command_line, environment
+from tests.stories.trace import Totals
 
 VICTIMS = ("web", "shipper", "worker", "postgres")
 PAUSE_S = 2
@@ -62,3 +63,10 @@ def assert_billed_is_answered(copy: Copy, received: list[dict[str, Any]], *, row
     assert len(unbilled) + len(in_the_window) <= len(cut)
     begun = {row["request_id"] for row in cut if row["request_id"]}  # Cut after the answer's head had come.
     assert begun <= unbilled.keys() | in_the_window
+
+
+def answered_totals(received: list[dict[str, Any]]) -> Totals:
+    """What the client holds in whole answers."""
+    answered = [row for row in received if row["outcome"] == "answered"]
+    tokens = (sum(row[kind] for row in answered) for kind in ("prompt_tokens", "completion_tokens"))
+    return Totals(len(answered), *tokens)
