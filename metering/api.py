@@ -1,0 +1,184 @@
+"""The office API about usage: totals, and the events behind them."""
+
+import zoneinfo
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound
+from rest_framework.generics import ListAPIView
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from metering import totals
+from metering.models import Event
+from metering.usage import TOKEN_UNITS
+from tenants.models import Tenant
+from tenants.visibility import visible_tenant_ids
+
+
+class InstantField(serializers.DateTimeField):
+    """A time with its offset from UTC. One without would be another instant for every reader."""
+
+    default_error_messages = {"naive": "Add the offset from UTC, such as Z or +01:00 (in an address: %2B01:00)."}
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        if value.tzinfo is None:
+            self.fail("naive")
+        return value
+
+
+class QuarterField(InstantField):
+    """An instant that begins a quarter of an hour: usage is kept by quarters and cannot be cut finer."""
+
+    default_error_messages = {"quarter": "This does not begin a quarter of an hour: :00, :15, :30 or :45."}
+
+    def to_internal_value(self, value: Any) -> datetime:
+        at: datetime = super().to_internal_value(value)
+        if not totals.on_a_quarter(at):
+            self.fail("quarter")
+        return at
+
+
+class GroupByField(serializers.CharField):
+    """Names of groups, separated by commas."""
+
+    default_error_messages = {"unknown": "{name} is not one of {names}."}
+
+    def to_internal_value(self, data: Any) -> Any:
+        names = [name.strip() for name in str(super().to_internal_value(data)).split(",") if name.strip()]
+        for name in names:
+            if name not in totals.GROUPS:
+                self.fail("unknown", name=name, names=", ".join(totals.GROUPS))
+        return list(dict.fromkeys(names))
+
+
+class Timespan(serializers.Serializer[Any]):
+    """`from` and `to`, which Python does not take for names of attributes, and whose usage is asked for."""
+
+    bound: type[serializers.DateTimeField] = InstantField
+    bounds_required = False
+
+    tenant = serializers.SlugField(required=False, help_text="Only this tenant, by its slug.")
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        required = self.bounds_required
+        bounds = {
+            "from": self.bound(required=required, help_text="The first instant, ISO 8601 with its offset."),
+            "to": self.bound(required=required, help_text="The first instant that is not included any more."),
+        }
+        return {**bounds, **super().get_fields()}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "from" in attrs and "to" in attrs and attrs["from"] >= attrs["to"]:
+            raise serializers.ValidationError({"to": "This is not after `from`."})
+        return attrs
+
+
+class UsageQuery(Timespan):
+    bound = QuarterField
+    bounds_required = True
+
+    group_by = GroupByField(
+        required=False, default="", allow_blank=True, help_text=f"Any of {', '.join(totals.GROUPS)}, by commas."
+    )
+    billed = serializers.BooleanField(required=False, allow_null=True, default=None, help_text="Only what is billed.")
+    zone = serializers.CharField(required=False, help_text="Where days and hours begin; else at the tenant's.")
+
+    def validate_zone(self, zone: str) -> str:
+        if zone not in zoneinfo.available_timezones():
+            raise serializers.ValidationError("This is not an IANA time zone such as Europe/Berlin.")
+        return zone
+
+
+class UsageTotalSerializer(serializers.Serializer[totals.UsageTotal]):
+    """What one group used. A count that nobody reported is absent or null, which is not 0."""
+
+    group = serializers.DictField(help_text="The group, by the names in group_by.")
+    requests = serializers.IntegerField()
+    input_tokens = serializers.IntegerField(allow_null=True)
+    output_tokens = serializers.IntegerField(allow_null=True)
+    units = serializers.DictField(child=serializers.IntegerField())
+
+
+class EventSerializer(serializers.Serializer[Event]):
+    """One attempt, as it was recorded."""
+
+    id = serializers.UUIDField(help_text="The x-request-id of the answer.")
+    occurred_at = serializers.DateTimeField()
+    project_id = serializers.IntegerField()
+    api_key_id = serializers.IntegerField()
+    offering = serializers.CharField()
+    deployment = serializers.CharField()
+    streamed = serializers.BooleanField()
+    outcome = serializers.CharField()
+    usage_source = serializers.CharField()
+    billed = serializers.BooleanField()
+    usage = serializers.SerializerMethodField(help_text="Tokens by unit; a unit that nobody reported is absent.")
+    upstream_status = serializers.IntegerField(allow_null=True)
+    first_byte_us = serializers.IntegerField(allow_null=True)
+    duration_us = serializers.IntegerField()
+    upstream_usage = serializers.JSONField(allow_null=True)
+
+    def get_usage(self, event: Event) -> dict[str, int]:
+        counts = {str(unit): getattr(event, unit) for unit in TOKEN_UNITS}
+        return {unit: count for unit, count in counts.items() if count is not None}
+
+
+def asked_tenants(request: Request, slug: str | None) -> set[int] | None:
+    """The tenants that the caller may see, narrowed to one; None means all. Others' slugs look like unknown ones."""
+    visible = visible_tenant_ids(request.user)
+    if slug is None:
+        return visible
+    found = Tenant.objects.filter(slug=slug).values_list("id", flat=True).first()
+    if found is None or (visible is not None and found not in visible):
+        raise NotFound("There is no such tenant, or it is not yours.")
+    return {found}
+
+
+class UsageView(APIView):
+    """Usage within a time, in total or by groups."""
+
+    @extend_schema(parameters=[UsageQuery], responses=UsageTotalSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        query = UsageQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        asked = query.validated_data
+        tenants = asked_tenants(request, asked.get("tenant"))
+        try:
+            found = totals.usage_totals(
+                tenants, asked["from"], asked["to"], asked["group_by"], billed=asked["billed"], zone=asked.get("zone")
+            )
+        except totals.TooManyGroups as problem:
+            raise serializers.ValidationError({"group_by": str(problem)}) from problem
+        shown = UsageTotalSerializer(found, many=True)  # type: ignore[arg-type]  # The stubs know one instance only.
+        return Response(shown.data)
+
+
+class NewestFirst(CursorPagination):
+    ordering = ("-occurred_at", "-id")
+
+
+class EventsView(ListAPIView[Event]):
+    """The events behind the usage, newest first."""
+
+    serializer_class = EventSerializer
+    pagination_class = NewestFirst
+
+    @extend_schema(parameters=[Timespan])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[Event]:
+        if getattr(self, "swagger_fake_view", False):
+            return Event.objects.none()
+        query = Timespan(data=self.request.query_params)
+        query.is_valid(raise_exception=True)
+        asked = query.validated_data
+        tenants = asked_tenants(self.request, asked.get("tenant"))
+        bounds = {"occurred_at__gte": asked.get("from"), "occurred_at__lt": asked.get("to"), "tenant_id__in": tenants}
+        return Event.objects.filter(**{name: value for name, value in bounds.items() if value is not None})

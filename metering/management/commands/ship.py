@@ -1,0 +1,42 @@
+"""`tokenworks ship`: copies the journals of this node into Postgres. One is needed a node; more do no harm."""
+
+import logging
+import signal
+from threading import Event
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from metering import tasks
+from metering.ship_loop import QuietNudge, ship_everything, ship_until
+from metering.shipping import Shipper
+
+NUDGE_EXPIRES_S = 60
+
+
+class Command(BaseCommand):
+    help = "Ship the journals of this node into Postgres, until SIGTERM or SIGINT."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="Ship everything there is, and end.")
+
+    def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        logging.getLogger("metering").setLevel(logging.INFO)
+        shipper = Shipper(
+            settings.TOKENWORKS_HOME / "journal",
+            records_max=settings.TOKENWORKS_SHIP_BATCH_RECORDS_MAX,
+            after_commit=QuietNudge(nudge),
+        )
+        if once:
+            self.stdout.write(f"Shipped {ship_everything(shipper)} events.")
+            return
+        stopped = Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopped.set())
+        ship_until(stopped, shipper, interval_s=settings.TOKENWORKS_SHIP_INTERVAL_MS / 1000)
+
+
+def nudge() -> None:
+    """Ask a worker to fold now. Not retried: a broker that is away must not hold up shipping."""
+    tasks.fold.apply_async(expires=NUDGE_EXPIRES_S, retry=False)

@@ -1,0 +1,23 @@
+"""What Celery beat does for metering. A run that no worker took in time is dropped, for the next one does its work."""
+
+from typing import Any
+
+from celery.schedules import crontab
+
+FOLD_EVERY_S = 2
+
+BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "metering: fold batches into buckets": {
+        "task": "metering.tasks.fold",
+        "schedule": FOLD_EVERY_S,
+        "options": {"expires": FOLD_EVERY_S},
+    },
+    "metering: make partitions ahead": {
+        "task": "metering.tasks.make_partitions",
+        "schedule": crontab(hour="0", minute="10"),
+    },
+    "metering: compare buckets with events": {
+        "task": "metering.tasks.compare_buckets",
+        "schedule": crontab(hour="1", minute="40"),
+    },
+}

@@ -1,0 +1,8 @@
+from django.urls import path
+
+from metering.api import EventsView, UsageView
+
+urlpatterns = [
+    path("usage/", UsageView.as_view(), name="usage"),
+    path("events/", EventsView.as_view(), name="events"),
+]
