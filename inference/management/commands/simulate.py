@@ -1,17 +1,12 @@
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from typing import Any
 
 import uvloop
 from django.core.management.base import BaseCommand, CommandError
 
+from inference.management.arguments import positive
 from inference.simulator import serving, speed
 from inference.simulator.worker import SimulatedWorker, WorkerLimits
-
-
-def positive(given: str) -> int:
-    if not given.isdecimal() or int(given) < 1:
-        raise ArgumentTypeError(f"{given!r} is not a whole number above zero")
-    return int(given)
 
 
 class Command(BaseCommand):
