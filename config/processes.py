@@ -4,16 +4,15 @@
 same commands.
 """
 
-import http.client
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from config import settings
+from config.probe import answers
 
-WORKER_CONCURRENCY = 2
-LONE_WORKER = ("--without-mingle", "--without-gossip")  # It need not look for others before it begins.
+# Two tasks at a time. A single worker need not look for others before it begins.
+WORKER_OPTIONS = ("--concurrency", "2", "--hostname", "worker@%h", "--without-mingle", "--without-gossip")
 KEEP_ALIVE_S = 75  # Longer than callers' pools keep an idle connection, so that they close it and we do not.
 WEB_GRACE_S = 20
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - recognised here, not listened on
@@ -42,12 +41,10 @@ def standard() -> list[Process]:
     home = settings.TOKENWORKS_HOME
     python = sys.executable
     celery = (python, "-m", "celery", "-A", "config.celery")
-    beat_schedule = str(home / "beat-schedule")
+    beat = ("beat", "--enable-remote-control", "--schedule", str(home / "beat-schedule"))
     return [
-        Process(
-            "worker", (*celery, "worker", "--concurrency", str(WORKER_CONCURRENCY), *LONE_WORKER, "--loglevel", "INFO")
-        ),
-        Process("beat", (*celery, "beat", "--schedule", beat_schedule, "--loglevel", "INFO")),
+        Process("worker", (*celery, "worker", *WORKER_OPTIONS, "--loglevel", "INFO")),
+        Process("beat", (*celery, *beat, "--loglevel", "INFO")),
         Process("shipper", (python, str(settings.BASE_DIR / "manage.py"), "ship")),
         Process("web", web_command(python), ready_url=f"{address()}/health", stop_grace_s=WEB_GRACE_S + 5),
     ]
@@ -75,16 +72,3 @@ def address() -> str:
     host = settings.TOKENWORKS_HOST
     shown = ANY_ADDRESS.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{shown}:{settings.TOKENWORKS_PORT}"
-
-
-def answers(url: str, *, timeout_s: int = 2) -> bool:
-    """Whether a GET of this http address is answered with a status below 500."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
-    try:
-        connection.request("GET", parts.path or "/")
-        return connection.getresponse().status < 500
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

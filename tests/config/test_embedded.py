@@ -242,7 +242,7 @@ def test_a_link_in_place_of_the_socket_folder_is_refused(deep_home: Path, tmp_pa
     target.mkdir(mode=0o755)
     embedded.sockets(deep_home).symlink_to(target)
     try:
-        with pytest.raises(BadSetting, match="is a link. Name a folder"), embedded.hold(deep_home):
+        with pytest.raises(BadSetting, match="is a link"), embedded.hold(deep_home):
             pass
         assert oct(mode(target)) == "0o755"
     finally:
