@@ -36,7 +36,7 @@ class Pool:
         """A connection that is ready to send. Raises ConnectFailed."""
         while self.idle:
             connection = self.idle.pop()
-            if not connection.closed:
+            if connection.usable:
                 return connection
         if len(self.connections) + self._connecting >= self._connections_max:
             raise NoConnectionFree
@@ -50,6 +50,8 @@ class Pool:
             raise ConnectFailed(f"No connection to {self._address}:{self._port}: {problem!r}.") from problem
         finally:
             self._connecting -= 1
+        if not connection.usable:
+            raise ConnectFailed(f"{self._address}:{self._port} closed the connection at once.")
         self.connections.add(connection)
         return connection
 

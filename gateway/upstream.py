@@ -110,6 +110,10 @@ class Connection(asyncio.Protocol):
         self._received_bytes = 0
         self._pieces.clear()
 
+    @property
+    def usable(self) -> bool:
+        return not self.closed and not self._transport.is_closing()
+
     # What a request does.
 
     def send(self, path: bytes, headers: bytes, body: bytes) -> None:
@@ -173,8 +177,7 @@ class Connection(asyncio.Protocol):
         `lingering` says that only the end is still to come: it may come in its own time, so that the connection can be
         used again.
         """
-        if not self.busy:
-            return
+        self.on_stalled = None
         if self.complete:
             self._go_back()
         elif lingering and self.failure is None and not self.closed:

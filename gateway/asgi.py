@@ -1,0 +1,101 @@
+"""ASGI on one page: its types, and one caller's request as the endpoints see it."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import uuid_utils
+
+from gateway.errors import BodyTooLarge, CallerLeft, Refusal
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+JSON_TYPE = (b"content-type", b"application/json")
+
+
+class Request:
+    """One request of a caller. Its id is the id of its usage event, and is on every answer."""
+
+    __slots__ = ("_id_header", "_send", "answered", "event_id", "receive", "scope", "started_at_us")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, now_us: int) -> None:
+        event_id = uuid_utils.uuid7(nanoseconds=now_us * 1000)
+        self.event_id = event_id.bytes
+        self.started_at_us = now_us
+        self.scope = scope
+        self.receive = receive
+        self.answered = False  # The head of an answer has left.
+        self._send = send
+        self._id_header = (b"x-request-id", str(event_id).encode())
+
+    @property
+    def id_text(self) -> str:
+        return self._id_header[1].decode()
+
+    @property
+    def id_line(self) -> bytes:
+        """The id as a header line for the upstream, so that its log and ours can be laid side by side."""
+        return b"x-request-id: %b\r\n" % self._id_header[1]
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of a header by its lower-case name."""
+        for found, value in self.scope["headers"]:
+            if found == name:
+                return bytes(value)
+        return None
+
+    async def body(self, bytes_max: int) -> bytes:
+        """The whole body. Raises BodyTooLarge or CallerLeft."""
+        stated = self.header(b"content-length")
+        if stated is not None and int(stated) > bytes_max:
+            raise BodyTooLarge(f"The body of {int(stated)} bytes is over the limit of {bytes_max}.")
+        message = await self.receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            return bytes(message.get("body", b""))
+        pieces = []
+        size = 0
+        while message["type"] == "http.request":
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > bytes_max:
+                raise BodyTooLarge(f"The body is over the limit of {bytes_max} bytes.")
+            if not message.get("more_body", False):
+                return b"".join(pieces)
+            message = await self.receive()
+        raise CallerLeft
+
+    async def begin(self, status: int, *headers: tuple[bytes, bytes]) -> None:
+        self.answered = True
+        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, self._id_header]})
+
+    async def write(self, body: bytes, *, more: bool) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def answer(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+        """A whole answer at once."""
+        await self.begin(status, (b"content-length", b"%d" % len(body)), *headers)
+        await self.write(body, more=False)
+
+    async def refuse(self, refusal: Refusal) -> None:
+        await self.answer(refusal.status, refusal.body(), JSON_TYPE, *refusal.headers())
+
+    async def gone(self) -> None:
+        """Return when the caller has hung up, or the answer is whole."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+    def has_left(self) -> bool:
+        """Whether the caller has hung up, found out without waiting and without a task.
+
+        `receive()` is taken to its first wait and dropped there: a caller that has left is told without any wait.
+        """
+        waiting = self.receive().__await__()
+        try:
+            next(waiting)
+        except StopIteration as answer:
+            return bool(answer.value["type"] == "http.disconnect")
+        waiting.close()
+        return False

@@ -1,0 +1,18 @@
+"""What the endpoints of one gateway process share."""
+
+from dataclasses import dataclass
+
+from gateway.config import GatewayConfig
+from gateway.pool import UpstreamClient
+from gateway.routing import Router
+from metering.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """The parts of the data plane, put together when the process starts."""
+
+    config: GatewayConfig
+    journal: Journal
+    upstreams: UpstreamClient
+    router: Router

@@ -1,0 +1,201 @@
+"""Gives an upstream's answer to the caller, and settles what it used before the last bytes leave.
+
+The reading of the upstream belongs to the attempt, not to the caller's socket: a caller that hangs up ends a stream at
+once, billed to its last event, and leaves an answer that is not streamed to be read to its end and billed in full.
+"""
+
+import asyncio
+import logging
+
+from gateway.asgi import JSON_TYPE, Request
+from gateway.attempt import Attempt, now_us
+from gateway.errors import Refusal, UpstreamBroken, UpstreamSilent
+from gateway.sse import EventSplitter, EventTooLarge, data_of, event_of
+from gateway.upstream import Abandoned, Connection, UpstreamCut, UpstreamTimeout, UpstreamTrouble
+from metering.usage import Outcome
+from providers.dialects.dialect import AnswerStream, ChatDialect, Counted, GarbledAnswer
+
+EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
+NO_CACHE = (b"cache-control", b"no-cache")
+
+log = logging.getLogger(__name__)
+
+
+class UpstreamSaidError(UpstreamTrouble):
+    """The upstream reported an error within its answer."""
+
+
+TROUBLES = (UpstreamTrouble, EventTooLarge, GarbledAnswer)
+
+
+def refusal(trouble: Exception) -> Refusal:
+    """What the caller is told of an upstream's trouble."""
+    return UpstreamSilent() if isinstance(trouble, UpstreamTimeout) else UpstreamBroken()
+
+
+def broken_off(attempt: Attempt, trouble: Exception, counted: Counted | None = None) -> Refusal:
+    """Settle an attempt that the upstream spoiled. What was counted is recorded, and never billed."""
+    log.warning("An upstream failed: %s", trouble)
+    if counted is None:
+        attempt.close(Outcome.UPSTREAM_FAILED)
+    else:
+        attempt.close(Outcome.UPSTREAM_FAILED, counted)
+    return refusal(trouble)
+
+
+async def relay_whole(attempt: Attempt, connection: Connection, dialect: ChatDialect, request: Request) -> None:
+    """Read an answer to its end, settle, and give it away."""
+    try:
+        status = attempt.upstream_status = await connection.head()
+        attempt.first_byte_at_us = now_us()
+        if not 200 <= status < 300:
+            await relay_rejection(attempt, connection, request)
+            return
+        body = await connection.read_all()
+        counted = dialect.count(body)
+    except TROUBLES as trouble:
+        raise broken_off(attempt, trouble) from trouble
+    attempt.close(Outcome.CLIENT_DISCONNECTED if request.has_left() else Outcome.COMPLETED, counted)
+    await request.answer(status, body, (b"content-type", connection.header(b"content-type") or JSON_TYPE[1]))
+
+
+async def relay_rejection(attempt: Attempt, connection: Connection, request: Request) -> None:
+    """Give a 4xx on as it is, with its Retry-After; anything else that is no success is the upstream's failure."""
+    status = connection.status
+    if not 400 <= status < 500:
+        raise UpstreamTrouble(f"The upstream answered with status {status}.")
+    body = await connection.read_all()
+    headers = [(b"content-type", connection.header(b"content-type") or JSON_TYPE[1])]
+    retry_after = connection.header(b"retry-after")
+    if retry_after is not None:
+        headers.append((b"retry-after", retry_after))
+    attempt.close(Outcome.UPSTREAM_REJECTED)
+    await request.answer(status, body, *headers)
+
+
+class StreamRelay:
+    """Relays one streamed answer. One task watches the caller; nothing else is made for an event but its bytes."""
+
+    def __init__(
+        self, attempt: Attempt, connection: Connection, stream: AnswerStream, request: Request, event_bytes_max: int
+    ) -> None:
+        self._attempt = attempt
+        self._connection = connection
+        self._stream = stream
+        self._request = request
+        self._splitter = EventSplitter(event_bytes_max)
+        self._out: list[bytes] = []  # For the caller, not sent yet.
+        self._left = False
+        self._stalled = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Relay to the end and settle, however it ends."""
+        self._task = asyncio.current_task()
+        self._connection.on_stalled = self._stall
+        watch = asyncio.get_running_loop().create_task(self._request.gone())
+        watch.add_done_callback(self._leave)
+        try:
+            await self._relay()
+        except asyncio.CancelledError:
+            if not self._stalled:
+                self._settle(Outcome.INTERRUPTED)
+                raise
+            self._task.uncancel()  # type: ignore[union-attr]  # a coroutine runs in a task
+            self._settle(Outcome.CLIENT_DISCONNECTED)
+        except Abandoned:
+            self._settle(Outcome.CLIENT_DISCONNECTED)
+        except TROUBLES as trouble:
+            await self._break_off(trouble)
+        finally:
+            watch.remove_done_callback(self._leave)
+            watch.cancel()
+
+    def _settle(self, outcome: Outcome) -> None:
+        if self._attempt.is_open:
+            self._attempt.close(outcome, self._stream.counted())
+
+    async def _relay(self) -> None:
+        status = self._attempt.upstream_status = await self._connection.head()
+        if status != 200:
+            await relay_rejection(self._attempt, self._connection, self._request)
+            return
+        kind = self._connection.header(b"content-type") or b""
+        if not kind.startswith(b"text/event-stream"):
+            raise GarbledAnswer(f"The upstream answered a stream with {kind!r}.")
+        while True:
+            piece = await self._connection.read()
+            self._take(self._splitter.feed(piece) if piece else self._splitter.finish())
+            if self._stream.done:
+                await self._finish()
+                return
+            if self._stream.failed:
+                raise UpstreamSaidError
+            if not piece:
+                raise UpstreamCut("The upstream's stream ended before its last event.")
+            if self._out:
+                await self._write(self._taken_out(), more=True)
+
+    def _take(self, events: list[bytes]) -> None:
+        """Count events, and put what the caller is to see of them in `_out`."""
+        stream = self._stream
+        for event in events:
+            data = data_of(event)
+            if data is None:
+                self._out.append(event)
+                continue
+            kept = stream.take(data)
+            if stream.done and (owed := stream.owed()) is not None:
+                self._out.append(event_of(owed))
+            if kept is data:
+                self._out.append(event)
+            elif kept is not None:
+                self._out.append(event_of(kept))
+            if stream.done or stream.failed:
+                return
+
+    async def _finish(self) -> None:
+        """The last event is here and still held back: settle, then let it go."""
+        try:
+            self._settle(Outcome.CLIENT_DISCONNECTED if self._left else Outcome.COMPLETED)
+        except Refusal as unrecorded:
+            if not self._request.answered:
+                raise
+            self._out = [event_of(unrecorded.body())]
+        await self._write(self._taken_out(), more=False)
+
+    async def _break_off(self, trouble: Exception) -> None:
+        """Settle, and tell the caller: by status where nothing was sent yet, else by a last event."""
+        try:
+            refused = broken_off(self._attempt, trouble, self._stream.counted())
+        except Refusal as unrecorded:
+            refused = unrecorded
+        if not self._request.answered:
+            raise refused from trouble
+        if not self._stream.failed:  # Else the upstream's own event says it.
+            self._out.append(event_of(refused.body()))
+        await self._write(self._taken_out(), more=False)
+
+    async def _write(self, body: bytes, *, more: bool) -> None:
+        if not self._request.answered:
+            self._attempt.first_byte_at_us = now_us()
+            await self._request.begin(200, EVENT_STREAM, NO_CACHE)
+        await self._request.write(body, more=more)
+
+    def _taken_out(self) -> bytes:
+        body = b"".join(self._out)
+        self._out.clear()
+        return body
+
+    def _leave(self, watch: "asyncio.Task[None]") -> None:
+        """The caller hung up: nothing more is made for it. What has come from the upstream is still counted."""
+        if not watch.cancelled():
+            self._left = True
+            self._connection.abandon()
+
+    def _stall(self) -> None:
+        """The caller takes nothing and does not hang up. It is cut off, or it would hold the upstream for ever."""
+        self._stalled = True
+        self._connection.on_stalled = None
+        self._connection.abandon()
+        self._task.cancel()  # type: ignore[union-attr]  # a coroutine runs in a task

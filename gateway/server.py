@@ -1,0 +1,88 @@
+"""The data plane as an ASGI application: opened once, called for every request under /v1, closed once."""
+
+import asyncio
+import logging
+
+from gateway.asgi import Receive, Request, Scope, Send
+from gateway.attempt import now_us
+from gateway.callers import principal_of
+from gateway.config import GatewayConfig
+from gateway.endpoints import endpoint
+from gateway.errors import CallerLeft, NotReady, Refusal, TooManyRequestsOpen, Unexpected
+from gateway.loading import DatabaseSnapshots, Snapshots
+from gateway.plane import Plane
+from gateway.pool import UpstreamClient
+from gateway.routing import Router
+from gateway.upstream import AnswerLimits
+from metering.journal import Journal
+
+HEAD_BYTES_MAX = 64 * 1024
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """One gateway process. `snapshots` replaces the ones from the database."""
+
+    def __init__(self, config: GatewayConfig, snapshots: Snapshots | None = None) -> None:
+        self.config = config
+        self._snapshots = snapshots or DatabaseSnapshots(
+            config.database_url, config.home / "snapshot.msgpack", config.snapshot_check_s
+        )
+        self._plane: Plane | None = None
+        self._requests_open = 0
+
+    async def startup(self) -> None:
+        """Open the journal and get a first snapshot. Raises JournalInUse or JournalUnavailable."""
+        config = self.config
+        journal = Journal.open(
+            config.home / "journal" / config.journal_name,
+            segment_bytes_max=config.journal_segment_bytes_max,
+            fsync_interval_ms=config.journal_fsync_ms,
+        )
+        limits = AnswerLimits(
+            head_bytes_max=HEAD_BYTES_MAX,
+            answer_bytes_max=config.answer_bytes_max,
+            first_byte_timeout_s=config.first_byte_timeout_s,
+            idle_timeout_s=config.idle_timeout_s,
+        )
+        upstreams = UpstreamClient(
+            limits, connect_timeout_s=config.connect_timeout_s, connections_max=config.upstream_connections_max
+        )
+        self._plane = Plane(config, journal, upstreams, Router(asyncio.get_running_loop().time))
+        await asyncio.to_thread(self._snapshots.start)
+
+    async def shutdown(self) -> None:
+        """End what is left, and let go of the journal."""
+        await asyncio.to_thread(self._snapshots.stop)
+        if self._plane is not None:
+            self._plane.upstreams.close()
+            self._plane.journal.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send, now_us())
+        self._requests_open += 1
+        try:
+            await self._answer(request)
+        except Refusal as refusal:
+            if not request.answered:
+                await request.refuse(refusal)
+        except CallerLeft:
+            pass
+        except Exception:
+            log.exception("Request %s failed by a mistake of ours.", request.id_text)
+            if request.answered:
+                raise
+            await request.refuse(Unexpected())
+        finally:
+            self._requests_open -= 1
+
+    async def _answer(self, request: Request) -> None:
+        if self._requests_open > self.config.requests_open_max:
+            raise TooManyRequestsOpen
+        snapshot = self._snapshots.current
+        if snapshot is None or self._plane is None:
+            raise NotReady
+        principal = principal_of(request, snapshot)
+        answer = endpoint(request.scope["path"], request.scope["method"])
+        await answer(self._plane, snapshot, principal, request)
