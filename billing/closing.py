@@ -89,7 +89,7 @@ def _refuse_unfinished(period: periods.Month, *, early: bool, now: datetime) -> 
     unfolded = Batch.objects.filter(folded_at=None).count()
     if unfolded:
         raise UsageIsNotFolded(
-            f"{unfolded} shipped batches are not in the buckets yet. The worker folds them in seconds: try again."
+            f"Shipped batches that are not in the buckets yet: {unfolded}. The worker folds them in seconds: try again."
         )
 
 

@@ -6,15 +6,16 @@ BillingError                 `field` names what to put right
 │   ├── IncompletePrices
 │   ├── PricesArePublished
 │   └── PastIsInvoiced
-└── ClosingRefused
-    ├── MonthIsNotOver
-    ├── UsageIsNotFolded
-    ├── UsageIsNotPriced
-    ├── NothingToInvoice
-    ├── SellerIsUnclear
-    ├── BuyerIsIncomplete
-    ├── CurrencyIsNotTheTenants
-    └── TooManyClosings
+├── ClosingRefused
+│   ├── MonthIsNotOver
+│   ├── UsageIsNotFolded
+│   ├── UsageIsNotPriced
+│   ├── NothingToInvoice
+│   ├── SellerIsUnclear
+│   ├── BuyerIsIncomplete
+│   ├── CurrencyIsNotTheTenants
+│   └── TooManyClosings
+└── InvoiceIsADraft
 """
 
 
@@ -99,3 +100,9 @@ class TooManyClosings(ClosingRefused):
     """Other closings of this tenant kept coming in between. Try again."""
 
     field = "tenant"
+
+
+class InvoiceIsADraft(BillingError):
+    """A draft has no document. Close its month again: the closing is taken up where it stopped."""
+
+    field = "status"

@@ -17,7 +17,11 @@ UNIT_NAMES: dict[str, str] = {
 }
 
 
+def late_usage_of(month: date) -> str:
+    return f"late usage of {format_date(month, 'MMMM yyyy', locale='en')}"
+
+
 def line_description(offering: str, unit: str, correction_of: date | None) -> str:
     """What a line says it is for; a correction names the month that its usage belongs to."""
-    late = f" (late usage of {format_date(correction_of, 'MMMM yyyy', locale='en')})" if correction_of else ""
+    late = f" ({late_usage_of(correction_of)})" if correction_of else ""
     return f"{offering}, {UNIT_NAMES[unit]}{late}"
