@@ -67,6 +67,7 @@ class Reading:
     """Whole records in sequence, and what stands in the way behind them, if anything does."""
 
     entries: list[Entry]
+    full: bool  # A limit ended the reading: more may follow.
     problem: JournalUnshippable | None
 
 
@@ -101,10 +102,10 @@ class JournalReader:
         """
         entries: list[Entry] = []
         try:
-            self._collect(entries, shipped, records_max)
+            full = self._collect(entries, shipped, records_max)
         except JournalUnshippable as problem:
-            return Reading(entries, problem)
-        return Reading(entries, None)
+            return Reading(entries, full=False, problem=problem)
+        return Reading(entries, full, None)
 
     def delete_shipped(self, shipped: Shipped) -> list[Path]:
         """Delete the segments that were shipped to their end; never the newest, which the writer and recovery need.
@@ -117,10 +118,11 @@ class JournalReader:
             path.unlink(missing_ok=True)  # Another shipper may have been quicker.
         return done
 
-    def _collect(self, entries: list[Entry], shipped: Shipped | None, records_max: int) -> None:
+    def _collect(self, entries: list[Entry], shipped: Shipped | None, records_max: int) -> bool:
+        """Append what is read to `entries`, which holds it also when this raises; return whether a limit was met."""
         found = segments(self.folder)
         if not found:
-            return
+            return False
         index = 0 if shipped is None else self._segment_of(found, shipped)
         place = self._find(found[index], shipped)
         bytes_read = 0
@@ -133,10 +135,11 @@ class JournalReader:
                 place = _Place(segment.first, frame.end, entry.shipped)
                 self._places = (self._places[0], place)
                 if len(entries) == records_max or bytes_read >= BATCH_BYTES_MAX:
-                    return
+                    return True
             if newer is not None:
                 _check_joint(segment, newer, place.shipped.sequence)
                 place = _Place(newer.first, 0, place.shipped)
+        return False
 
     def _segment_of(self, found: list[Segment], shipped: Shipped) -> int:
         """Which segment holds the record `shipped`; where it is deleted already, the one that goes on behind it."""

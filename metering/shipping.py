@@ -86,7 +86,10 @@ class Shipper:
 
 
 def ship_next(reader: JournalReader, records_max: int) -> Batch | None:
-    """Commit the journal's next batch; None where no request has ended since the last one."""
+    """Commit the journal's next batch; None where no request has ended since the last one.
+
+    Another shipper may commit the same records meanwhile; then the next ones are read.
+    """
     identity = reader.identity()
     if identity is None:
         return None
@@ -97,7 +100,7 @@ def ship_next(reader: JournalReader, records_max: int) -> Batch | None:
             log.error("Journal %s: %s", reader.folder, reading.problem)
         elif shipped is not None:
             reader.delete_shipped(shipped)
-        if not any(isinstance(entry.record, Closed) for entry in reading.entries):
+        if not reading.full and not any(isinstance(entry.record, Closed) for entry in reading.entries):
             return None  # Records of what is open alone are not worth a batch; they wait for an ending.
         _warn_of_missing_beginning(reader, shipped, reading.entries[0])
         batch = _commit(identity, reader.folder.name, shipped, reading.entries)

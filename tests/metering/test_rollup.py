@@ -1,0 +1,185 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.db.models import F, Sum
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from metering import reconciliation, rollup
+from metering.models import Batch, Bucket, Event
+from metering.usage import TOKEN_UNITS, Outcome, Usage
+from tests.metering import samples
+from tests.metering.conftest import Factory
+from tests.metering.threads import at_once
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2023, 11, 15, 12, tzinfo=UTC)
+DAY = (NOON - timedelta(hours=12), NOON + timedelta(hours=12))
+MINUTE_US = 60_000_000
+
+
+def units_by_bucket() -> dict[tuple[datetime, str], int]:
+    return {(bucket.start, bucket.unit): bucket.quantity for bucket in Bucket.objects.all()}
+
+
+def test_events_of_a_quarter_are_summed_by_unit_with_their_number(factory: Factory) -> None:
+    factory.serve(2, at_us=samples.NOON_US)
+    factory.serve(1, at_us=samples.NOON_US + 15 * MINUTE_US - 1)
+    factory.serve(1, at_us=samples.NOON_US + 15 * MINUTE_US)
+    factory.ship()
+    assert rollup.fold_everything() > 0
+    later = NOON + timedelta(minutes=15)
+    assert units_by_bucket() == {
+        (NOON, "input_uncached"): 21,
+        (NOON, "output"): 9,
+        (NOON, "request"): 3,
+        (later, "input_uncached"): 7,
+        (later, "output"): 3,
+        (later, "request"): 1,
+    }
+
+
+def test_what_was_reported_as_zero_is_kept_and_what_was_not_reported_is_not_there(factory: Factory) -> None:
+    factory.gateway.append_opened(opened := samples.opened())
+    factory.gateway.append_closed(samples.closed(opened, usage=Usage(output=0)))
+    factory.ship()
+    rollup.fold_everything()
+    assert {unit: quantity for (_, unit), quantity in units_by_bucket().items()} == {"output": 0, "request": 1}
+
+
+def test_billed_and_unbilled_usage_are_kept_apart(factory: Factory) -> None:
+    factory.serve(1)
+    factory.gateway.append_opened(opened := samples.opened())
+    factory.gateway.append_closed(samples.closed(opened, outcome=Outcome.UPSTREAM_FAILED))
+    factory.ship()
+    rollup.fold_everything()
+    assert set(Bucket.objects.filter(unit="output").values_list("billed", "quantity")) == {(True, 3), (False, 3)}
+
+
+def test_a_batch_is_folded_once(factory: Factory) -> None:
+    factory.serve(2)
+    factory.ship()
+    assert rollup.fold_batches() == 1
+    assert rollup.fold_batches() == 0
+    assert Batch.objects.get().folded_at is not None
+    assert Bucket.objects.get(unit="request").quantity == 2
+
+
+def test_later_batches_are_added_to_the_same_buckets(factory: Factory) -> None:
+    for _ in range(3):
+        factory.serve(2)
+        factory.ship()
+        rollup.fold_everything()
+    assert Bucket.objects.get(unit="request").quantity == 6
+
+
+def test_a_fold_takes_no_more_batches_than_it_is_told(factory: Factory) -> None:
+    factory.shipper = factory.new_shipper(records_max=2)
+    factory.serve(5)
+    factory.ship()
+    assert rollup.fold_batches(limit=2) == 2
+    assert rollup.fold_everything() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_folders_at_once_neither_double_nor_lock_each_other_out(factory: Factory) -> None:
+    factory.shipper = factory.new_shipper(records_max=8)
+    for number in range(100):
+        factory.serve(2, offering=f"model-{number * 7 % 10}", tenant_id=number * 3 % 5 + 1)
+    factory.ship()
+    folded = at_once(*[lambda: sum(rollup.fold_batches(limit=2) for _ in range(30))] * 4)
+    rollup.fold_everything()
+    assert sum(count > 0 for count in folded) > 1  # type: ignore[operator]  # Numbers, all of them.
+    assert Bucket.objects.filter(unit="request").aggregate(Sum("quantity")) == {"quantity__sum": 200}
+    assert rollup.differences(*DAY) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_folder_that_dies_leaves_its_batches_to_the_next(factory: Factory) -> None:
+    factory.serve(3)
+    factory.ship()
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE metering_bucket ADD CONSTRAINT in_the_way CHECK (unit <> 'request')")
+        try:
+            with pytest.raises(Exception, match="in_the_way"):
+                rollup.fold_batches()
+        finally:
+            cursor.execute("ALTER TABLE metering_bucket DROP CONSTRAINT in_the_way")
+    assert not Bucket.objects.exists()
+    assert rollup.fold_batches() == 1
+    assert Bucket.objects.get(unit="request").quantity == 3
+
+
+served = st.lists(
+    st.tuples(
+        st.integers(0, 40),  # minutes
+        st.integers(1, 2),  # tenant
+        st.sampled_from(["a", "b"]),  # offering
+        st.builds(Usage, *[st.none() | st.integers(0, 10**12)] * len(TOKEN_UNITS)),
+        st.sampled_from(list(Outcome)),
+        st.booleans(),  # fold now
+    ),
+    max_size=12,
+)
+
+
+@given(served)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_rebuild_from_events_gives_the_same_buckets(factory: Factory, given_requests: list[tuple]) -> None:  # type: ignore[type-arg]  # As drawn above.
+    for minutes, tenant, offering, usage, outcome, fold_now in given_requests:
+        opened = samples.opened(at_us=samples.NOON_US + minutes * MINUTE_US, tenant_id=tenant, offering=offering)
+        factory.gateway.append_opened(opened)
+        factory.gateway.append_closed(samples.closed(opened, usage=usage, outcome=outcome))
+        if fold_now:
+            factory.ship()
+            rollup.fold_everything()
+    factory.ship()
+    rollup.fold_everything()
+    assert rollup.differences(*DAY) == []
+    for unit in TOKEN_UNITS:
+        by_events = Event.objects.aggregate(total=Sum(unit))["total"]
+        assert Bucket.objects.filter(unit=unit).aggregate(total=Sum("quantity"))["total"] == by_events
+
+
+def test_events_that_are_not_folded_yet_are_no_difference(factory: Factory) -> None:
+    factory.serve(2)
+    factory.ship()
+    assert rollup.differences(*DAY) == []
+
+
+def test_a_bucket_that_was_tampered_with_is_found(factory: Factory) -> None:
+    factory.serve(2)
+    factory.ship()
+    rollup.fold_everything()
+    Bucket.objects.filter(unit="output").update(quantity=F("quantity") + 1)
+    Bucket.objects.filter(unit="request").delete()
+    found = rollup.differences(*DAY)
+    assert [(difference.unit, difference.by_events, difference.by_buckets) for difference in found] == [
+        ("output", 6, 7),
+        ("request", 2, None),
+    ]
+
+
+def test_an_event_that_was_lost_is_found(factory: Factory) -> None:
+    factory.serve(1)
+    factory.ship()
+    rollup.fold_everything()
+    Event.objects.all().delete()
+    assert {difference.by_events for difference in rollup.differences(*DAY)} == {None}
+
+
+def test_the_nightly_comparison_covers_yesterday_and_today_and_logs_what_differs(
+    factory: Factory, caplog: pytest.LogCaptureFixture
+) -> None:
+    factory.serve(1)
+    factory.ship()
+    rollup.fold_everything()
+    Bucket.objects.filter(unit="output").update(quantity=4)
+    for night in (NOON, NOON + timedelta(days=1)):
+        caplog.clear()
+        assert len(reconciliation.compare_recent(night)) == 1
+        assert "1 buckets" in caplog.text
+        assert "llama-3.3-70b" in caplog.text
+    assert reconciliation.compare_recent(NOON + timedelta(days=2)) == []
