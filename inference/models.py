@@ -9,10 +9,15 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from inference import limits
+from inference.allocation import IdlePolicy
 from money.fields import CurrencyField, MoneyAmountField
 from providers.models import Upstream
 
 HOUR = timedelta(hours=1)
+IDLE_POLICIES = [
+    (IdlePolicy.UNALLOCATED.value, "idle time stays with the operator"),
+    (IdlePolicy.PROPORTIONAL.value, "idle time is spread over the hour's users"),
+]
 
 currency_code = RegexValidator(r"\A[A-Z]{3}\Z", "Give a currency by its three capital letters (ISO 4217), such as USD.")
 worker_address = RegexValidator(
@@ -134,10 +139,6 @@ class Pool(models.Model):
     in the cache, and for a token of output.
     """
 
-    class IdlePolicy(models.TextChoices):
-        UNALLOCATED = "unallocated", "idle time stays with the operator"
-        PROPORTIONAL = "proportional", "idle time is spread over the hour's users"
-
     upstream = models.OneToOneField(Upstream, on_delete=models.PROTECT, related_name="pool")
     hardware = models.ForeignKey(Hardware, on_delete=models.PROTECT, related_name="pools")
     devices = models.PositiveIntegerField(validators=[MinValueValidator(1), MaxValueValidator(limits.DEVICES_MAX)])
@@ -145,7 +146,7 @@ class Pool(models.Model):
     output_ns_per_token = models.PositiveIntegerField(
         validators=[MinValueValidator(1), MaxValueValidator(limits.NS_PER_TOKEN_MAX)]
     )
-    idle_policy = models.CharField(max_length=20, choices=IdlePolicy, default=IdlePolicy.UNALLOCATED)
+    idle_policy = models.CharField(max_length=20, choices=IDLE_POLICIES, default=IdlePolicy.UNALLOCATED.value)
     created_at = models.DateTimeField(default=timezone.now, help_text="The pool costs money from this hour on.")
 
     class Meta:

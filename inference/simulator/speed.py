@@ -4,8 +4,7 @@ The profiles follow published batch throughput, one device each, of Llama-3.3-70
 by TensorRT-LLM's performance overview, 2025-09. They are for planning and say nothing about any one installation:
 
 - An answer's speed is the output throughput at 1000 tokens in and 1000 out, shared by STREAMS_ASSUMED requests.
-- A prompt's speed is 1/a of `device time = a * input + b * output`, solved for the points 1000/1000 and 8192/1024
-  for the H100, and for the others from a fit over five points.
+- A prompt's speed is 1/a, where `device time = a * input + b * output` goes through the points 1000/1000 and 8192/1024.
 """
 
 from dataclasses import dataclass
@@ -48,9 +47,9 @@ SPEEDS = {
     speed.name: speed
     for speed in (
         MAX,
-        _profile("h100", output_tokens_per_s=2209, input_ns_per_token=294_300),
-        _profile("h200", output_tokens_per_s=2587, input_ns_per_token=129_300),
-        _profile("b200", output_tokens_per_s=6920, input_ns_per_token=21_200),
+        _profile("h100", output_tokens_per_s=2209, input_ns_per_token=294_267),
+        _profile("h200", output_tokens_per_s=2587, input_ns_per_token=210_807),
+        _profile("b200", output_tokens_per_s=6920, input_ns_per_token=84_244),
     )
 }
 
