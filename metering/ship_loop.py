@@ -1,7 +1,6 @@
 """Ships for as long as it is wanted, through anything that Postgres and Valkey do meanwhile."""
 
 import logging
-from collections.abc import Callable
 from threading import Event
 
 from django.db import InterfaceError, OperationalError, connection
@@ -36,8 +35,8 @@ def ship_until(stopped: Event, shipper: Shipper, *, interval_s: float) -> None:
             log.info("Postgres is back.")
             delay_s = 0.0
         report(batches)
-        if not batches:
-            stopped.wait(interval_s)
+        if not shipper.is_behind(batches):
+            stopped.wait(interval_s)  # Also after a small batch, or steady traffic would be shipped in crumbs.
 
 
 def ship_everything(shipper: Shipper) -> int:
@@ -52,21 +51,3 @@ def ship_everything(shipper: Shipper) -> int:
 def report(batches: list[Batch]) -> None:
     for batch in batches:
         log.info("Shipped %s: %d events.", batch, batch.events)
-
-
-class QuietNudge:
-    """Asks for folding after a commit. Where that fails it is said once, for beat asks for it anyway."""
-
-    def __init__(self, send: Callable[[], object]) -> None:
-        self._send = send
-        self._failing = False
-
-    def __call__(self) -> None:
-        try:
-            self._send()
-        except Exception as problem:
-            if not self._failing:
-                log.warning("The worker could not be told of new events, beat will see to it: %s", problem)
-            self._failing = True
-        else:
-            self._failing = False

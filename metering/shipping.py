@@ -70,6 +70,10 @@ class Shipper:
             self._after_commit()
         return batches
 
+    def is_behind(self, batches: list[Batch]) -> bool:
+        """Whether the last round, which committed these, met the limit of a batch, so that more is likely there."""
+        return any(batch.last - batch.first + 1 >= self._records_max for batch in batches)
+
     def _current_readers(self) -> list[JournalReader]:
         folders = sorted(path for path in self._journals.iterdir() if path.is_dir()) if self._journals.exists() else []
         self._readers = {folder: self._readers.get(folder) or JournalReader(folder) for folder in folders}

@@ -9,7 +9,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from metering import tasks
-from metering.ship_loop import QuietNudge, ship_everything, ship_until
+from metering.nudge import Nudger
+from metering.ship_loop import ship_everything, ship_until
 from metering.shipping import Shipper
 
 NUDGE_EXPIRES_S = 60
@@ -22,21 +23,28 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="Ship everything there is, and end.")
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
         logging.getLogger("metering").setLevel(logging.INFO)
-        shipper = Shipper(
-            settings.TOKENWORKS_HOME / "journal",
-            records_max=settings.TOKENWORKS_SHIP_BATCH_RECORDS_MAX,
-            after_commit=QuietNudge(nudge),
-        )
-        if once:
-            self.stdout.write(f"Shipped {ship_everything(shipper)} events.")
-            return
-        stopped = Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopped.set())
-        ship_until(stopped, shipper, interval_s=settings.TOKENWORKS_SHIP_INTERVAL_MS / 1000)
+        with Nudger(fold_soon) as nudge:
+            shipper = Shipper(
+                settings.TOKENWORKS_HOME / "journal",
+                records_max=settings.TOKENWORKS_SHIP_BATCH_RECORDS_MAX,
+                after_commit=nudge,
+            )
+            if once:
+                self.stdout.write(f"Shipped {ship_everything(shipper)} events.")
+            else:
+                ship_until(told_to_stop(), shipper, interval_s=settings.TOKENWORKS_SHIP_INTERVAL_MS / 1000)
 
 
-def nudge() -> None:
-    """Ask a worker to fold now. Not retried: a broker that is away must not hold up shipping."""
+def told_to_stop() -> Event:
+    """Is set by SIGTERM and SIGINT."""
+    stopped = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped
+
+
+def fold_soon() -> None:
+    """Ask a worker to fold. What no worker took in time is dropped, for beat asks again."""
     tasks.fold.apply_async(expires=NUDGE_EXPIRES_S, retry=False)
