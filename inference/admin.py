@@ -8,6 +8,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
 from inference.models import CostShare, Hardware, Pool, PoolHour, Worker
+from providers.admin import FinalNamesAdmin
 
 
 class ReadOnly:
@@ -55,7 +56,7 @@ class WorkerInline(TabularInline):
 
 
 @admin.register(Pool)
-class PoolAdmin(ModelAdmin):
+class PoolAdmin(FinalNamesAdmin):
     list_display = ["upstream", "hardware", "devices", "idle_policy", "created_at"]
     list_select_related = ["upstream", "hardware"]
     inlines = [WorkerInline]

@@ -12,6 +12,7 @@ from inference import limits
 from inference.allocation import IdlePolicy
 from money.fields import CurrencyField, MoneyAmountField
 from providers.models import Upstream
+from providers.names import FinalNames
 
 HOUR = timedelta(hours=1)
 IDLE_POLICIES = [
@@ -132,12 +133,14 @@ class Hardware(models.Model):
         return self.name
 
 
-class Pool(models.Model):
-    """Devices of one kind behind one upstream.
+class Pool(FinalNames):
+    """Devices of one kind behind one upstream, which is final: the cost of its recorded usage is looked for here.
 
     A token's device time is calibrated by two figures: nanoseconds of one device for a token of input that was not
     in the cache, and for a token of output.
     """
+
+    final_fields = ("upstream",)
 
     upstream = models.OneToOneField(Upstream, on_delete=models.PROTECT, related_name="pool")
     hardware = models.ForeignKey(Hardware, on_delete=models.PROTECT, related_name="pools")

@@ -22,6 +22,7 @@ from inference.trace import TraceRow, prompt
 
 ANSWER_BYTES_MAX = 256 * 2**20
 ANSWER_TIMEOUT_S = 600
+KEEP_ALIVE_S = 2  # Shorter than any server's: one that hangs up as we send would make a request look cut.
 BACK_OFF_S = 0.1
 BACK_OFF_S_MAX = 2.0
 ERROR_CHARACTERS_MAX = 500
@@ -91,7 +92,7 @@ async def replay(
     totals = Totals()
     taken = iter(rows)
     began, first_us = time.monotonic(), min(row.at_us for row in rows)
-    connections = httpx2.Limits(max_connections=plan.concurrency, max_keepalive_connections=plan.concurrency)
+    connections = httpx2.Limits(max_connections=plan.concurrency, keepalive_expiry=KEEP_ALIVE_S)
     headers = {"authorization": f"Bearer {plan.key}", "content-type": "application/json"}
 
     async def sender(client: httpx2.AsyncClient) -> None:
@@ -175,7 +176,7 @@ class Exchange:
                 return await self._read(response)
         except (httpx2.ConnectError, httpx2.ConnectTimeout):
             raise
-        except (httpx2.RequestError, msgspec.MsgspecError) as problem:
+        except (httpx2.RequestError, msgspec.MsgspecError, RecursionError) as problem:
             return self.received(ReplayOutcome.CUT, f"{type(problem).__name__}: {problem}")
 
     async def _read(self, response: httpx2.Response) -> Received:

@@ -94,7 +94,7 @@ def _parsed(body: bytes) -> Request:
         return _decoder.decode(body)
     except msgspec.ValidationError as problem:
         raise Refused(f"The request has a field of the wrong type: {problem}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise Refused(f"The request is not JSON: {problem}") from None
 
 

@@ -7,8 +7,8 @@ its client hangs up: not one more token is counted then.
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,7 @@ class SimulatedWorker:
         self.speed = speed
         self.limits = limits
         self.metrics = Metrics(model)
+        self._requests_open = 0
         self._slots = asyncio.Semaphore(limits.running_max)
         self._routes: dict[tuple[str, str], Callable[[Receive, Send], Awaitable[None]]] = {
             ("POST", "/v1/chat/completions"): self._chat,
@@ -87,14 +88,25 @@ class SimulatedWorker:
         await _respond(send, 200, b"text/plain; version=0.0.4; charset=utf-8", self.metrics.text())
 
     async def _chat(self, receive: Receive, send: Send) -> None:
-        body = await self._read(receive)
-        task = accept(body, model=self.model, context_tokens_max=self.limits.context_tokens_max)
-        if self.metrics.waiting >= self.limits.waiting_max:
-            message = f"{self.limits.waiting_max} requests wait already. Send fewer at once, or start another worker."
+        with self._open():
+            body = await self._read(receive)
+            task = accept(body, model=self.model, context_tokens_max=self.limits.context_tokens_max)
+            async with _watching(receive) as gone, self._running():
+                work = Work(task, self.model, self.speed, self.metrics, gone)
+                await (work.stream(send) if task.streamed else work.answer(send))
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """Counts a request in before its body is read, so that bodies cannot fill the memory either."""
+        open_max = self.limits.running_max + self.limits.waiting_max
+        if self._requests_open >= open_max:
+            message = f"{open_max} requests are open already. Send fewer at once, or start another worker."
             raise Refused(message, status=503, type_="ServiceUnavailableError")
-        async with _watching(receive) as gone, self._running():
-            work = Work(task, self.model, self.speed, self.metrics, gone)
-            await (work.stream(send) if task.streamed else work.answer(send))
+        self._requests_open += 1
+        try:
+            yield
+        finally:
+            self._requests_open -= 1
 
     async def _read(self, receive: Receive) -> bytes:
         parts: list[bytes] = []
@@ -163,7 +175,8 @@ class Work:
         """
         task, began = self._task, time.monotonic()
         step = 1 if self._speed.is_paced else EVENTS_PER_WRITE
-        self._metrics.prompt_tokens += task.prompt_tokens
+        if not self._gone.is_set():  # It may have left while it waited.
+            self._metrics.prompt_tokens += task.prompt_tokens
         for start in range(1, task.output_tokens + 1, step):
             due = self._speed.token_due_s(task.prompt_tokens, start)
             await asyncio.sleep(max(0.0, began + due - time.monotonic()))

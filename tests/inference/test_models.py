@@ -110,5 +110,12 @@ def test_a_simulated_worker_is_called_so(pool: Pool) -> None:
 
 
 def test_a_pool_keeps_its_upstream(pool: Pool) -> None:
+    paris = Upstream.objects.create(slug="paris", name="Paris")
+    moved = Pool.objects.get()
+    moved.upstream = paris
+    with pytest.raises(ValidationError, match="final"):
+        moved.full_clean()
+    with pytest.raises(IntegrityError, match="final"), transaction.atomic():
+        moved.save()
     with pytest.raises(IntegrityError):
-        Upstream.objects.all().delete()
+        Upstream.objects.filter(slug="berlin").delete()

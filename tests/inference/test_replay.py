@@ -59,8 +59,7 @@ async def test_mixed_streams_every_second_row(worker: SimulatedWorker) -> None:
 
 
 async def test_no_more_requests_are_open_than_asked_for() -> None:
-    # A fourth request at once would wait, and one that waits is turned away.
-    worker = SimulatedWorker("llama", SLOW, WorkerLimits(running_max=3, waiting_max=1))
+    worker = SimulatedWorker("llama", SLOW, WorkerLimits(running_max=3, waiting_max=0))  # Turns a fourth away.
     async with serving(worker) as url:
         totals, _ = await replayed(url, concurrency=3)
     assert totals.all_answered

@@ -84,7 +84,19 @@ def test_every_count_is_known_beforehand(
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"null", b"[]", b'{"messages": 1}', b'{"messages": ["hi"]}', b"\xff", b'{"model": "llama"}']
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b'{"messages": 1}',
+        b'{"messages": ["hi"]}',
+        b"\xff",
+        b'{"model": "llama"}',
+        b'{"messages": [{"role": "user", "content": "\\ud800"}]}',
+        b'{"other": ' + b"[" * 100_000,
+    ],
 )
 def test_what_is_no_chat_request_is_refused_as_bad(body: bytes) -> None:
     with pytest.raises(Refused) as refused:

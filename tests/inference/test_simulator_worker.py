@@ -209,6 +209,7 @@ async def test_a_client_that_leaves_the_queue_takes_no_slot() -> None:
             await until(lambda: worker.metrics.waiting == 1)
         await until(lambda: worker.metrics.finished["abort"] == 2)
     assert worker.metrics.finished["length"] == 0
+    assert worker.metrics.prompt_tokens == 5  # Of the one that ran.
 
 
 def test_a_token_is_due_after_the_prompt_was_read() -> None:
