@@ -6,7 +6,7 @@ A gateway process never loads Django: the office is built only where it is wante
 import os
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 from config import env
 
@@ -50,8 +50,7 @@ def office() -> App:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.asgi import get_asgi_application
 
-    application: App = get_asgi_application()
-    return application
+    return cast(App, get_asgi_application())  # Django says dict where ASGI says mapping.
 
 
 def build(planes: str) -> App:

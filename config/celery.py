@@ -4,8 +4,13 @@ import os
 
 from celery import Celery
 
+from billing.schedule import BEAT_SCHEDULE as BILLING
+from inference.schedule import BEAT_SCHEDULE as INFERENCE
+from metering.schedule import BEAT_SCHEDULE as METERING
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("tokenworks")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.beat_schedule = {**METERING, **INFERENCE, **BILLING}
 app.autodiscover_tasks()

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -21,9 +21,9 @@ from billing import closing, margin
 from billing.documents import issue
 from config import processes, running, settings
 from config.demo import report, traffic
-from config.demo.rows import POOLS, DemoTenant, lay_out
+from config.demo.rows import POOLS, DemoTenant, lay_out, month_before
 from config.processes import Process
-from inference import pool_hours
+from inference import catching_up
 from metering.totals import usage_totals
 
 CALLS_PER_TENANT = 120
@@ -53,7 +53,7 @@ def demo(console: Console) -> Iterator[None]:
             step("Waiting until every token is counted")
             wait_until(f"the counts are those that the SDK saw, {dict(seen)}", lambda: counted(tenants) == seen)
             step("Allocating the hour's hardware cost")
-            pool_hours.allocate_changed(timezone.now())
+            catching_up.allocate_due(catching_up.RECENT)
             step("Closing the month early and rendering the invoices")
             paths = [invoice(tenant) for tenant in tenants]
         console.print(report.margins(margins_of(tenants)))
@@ -70,9 +70,9 @@ def free_port() -> int:
 
 def simulator(slug: str, port: int) -> Process:
     """The simulated worker of a pool, at the speed of its hardware."""
-    pool = next(pool for pool in POOLS if pool.slug == slug)
+    [model] = [pool.offering for pool in POOLS if pool.slug == slug]
     manage = str(settings.BASE_DIR / "manage.py")
-    options = ("--model", pool.offering, "--port", str(port), "--speed", pool.speed)
+    options = ("--model", model, "--port", str(port), "--speed", slug)
     command = (sys.executable, manage, "simulate", *options)
     return Process(f"simulator-{slug}", command, ready_url=f"http://127.0.0.1:{port}/health")
 
@@ -104,10 +104,17 @@ def counted(tenants: Sequence[DemoTenant]) -> Counter[tuple[str, str]]:
     """Requests and tokens in the buckets so far, by (tenant, kind)."""
     found: Counter[tuple[str, str]] = Counter()
     for tenant in tenants:
-        for row in usage_totals({tenant.tenant.pk}, None, None, []):
-            slug = tenant.tenant.slug
-            found.update({(slug, "requests"): row.requests, (slug, "input"): row.input, (slug, "output"): row.output})
+        [total] = usage_totals({tenant.tenant.pk}, month_before(timezone.now()), after_tomorrow())
+        slug = tenant.tenant.slug
+        found[slug, "requests"] = total.requests
+        found[slug, "input"], found[slug, "output"] = total.input_tokens or 0, total.output_tokens or 0
     return found
+
+
+def after_tomorrow() -> datetime:
+    """The begin of the day after tomorrow, UTC: on a quarter of an hour, and after all that can have been used."""
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    return today + timedelta(days=2)
 
 
 def wait_until(what: str, holds: Callable[[], bool]) -> None:

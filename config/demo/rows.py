@@ -1,9 +1,10 @@
 """The rows of the demo: what an operator would enter in the admin, entered once; a second demo adds new tenants."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -18,46 +19,35 @@ from tenants import registry
 from tenants.models import Project, Tenant
 
 CURRENCY = "USD"
+DEVICES = 2  # In each pool.
 
 
 @dataclass(frozen=True)
 class DemoPool:
-    """A pool of simulated workers: its hardware, the speed profile of the simulator, and the one model it serves.
+    """A pool of simulated workers and the one model it serves.
 
-    The device times are those of 1000 tokens in and out at the throughput of the profile's benchmark point.
+    `slug` is also the name of its hardware in the catalogue and of the simulator's speed profile.
     """
 
     slug: str
-    hardware: str
-    speed: str
     offering: str
-    input_ns_per_token: int
-    output_ns_per_token: int
     prices: Mapping[Unit, str]  # In USD: per million tokens, and per request.
 
 
 POOLS = (
     DemoPool(
         slug="h100",
-        hardware="H100 SXM, rented for a year",
-        speed="h100",
         offering="llama-3.3-70b",
-        input_ns_per_token=294_300,
-        output_ns_per_token=158_400,
         prices={Unit.INPUT_UNCACHED: "0.59", Unit.INPUT_CACHED: "0.295", Unit.OUTPUT: "0.79", Unit.REASONING: "0.79"},
     ),
     DemoPool(
         slug="b200",
-        hardware="B200, rented for three years",
-        speed="b200",
         offering="llama-3.3-70b-turbo",
-        input_ns_per_token=21_200,
-        output_ns_per_token=123_300,
         prices={Unit.INPUT_UNCACHED: "0.90", Unit.INPUT_CACHED: "0.0375", Unit.OUTPUT: "1.20", Unit.REASONING: "1.20"},
     ),
 )
 
-TENANTS = (
+TENANTS: Sequence[dict[str, Any]] = (
     {
         "slug": "acme",
         "name": "Acme",
@@ -114,14 +104,15 @@ def lay_out(ports: Mapping[str, int]) -> list[DemoTenant]:
 
 def _pool(demo: DemoPool, port: int) -> None:
     """The pool, its worker at this run's port, and the offering that it serves."""
-    upstream, _ = Upstream.objects.get_or_create(slug=demo.slug, defaults={"name": f"{demo.hardware} (simulated)"})
+    hardware, calibration = catalogue.hardware(demo.slug), catalogue.entry(demo.slug).calibration
+    upstream, _ = Upstream.objects.get_or_create(slug=demo.slug, defaults={"name": f"{hardware} (simulated)"})
     pool, _ = Pool.objects.get_or_create(
         upstream=upstream,
         defaults={
-            "hardware": catalogue.hardware(demo.hardware),
-            "devices": 2,
-            "input_ns_per_token": demo.input_ns_per_token,
-            "output_ns_per_token": demo.output_ns_per_token,
+            "hardware": hardware,
+            "devices": DEVICES,
+            "input_ns_per_token": calibration.input_ns_per_token,
+            "output_ns_per_token": calibration.output_ns_per_token,
         },
     )
     offering, _ = Offering.objects.get_or_create(
@@ -155,7 +146,7 @@ def month_before(now: datetime) -> datetime:
     return first.replace(year=first.year - 1) if first.month == 1 else first.replace(month=first.month - 1)
 
 
-def _tenant(fields: dict[str, object], run: int, book: PriceBook, now: datetime) -> DemoTenant:
+def _tenant(fields: dict[str, Any], run: int, book: PriceBook, now: datetime) -> DemoTenant:
     if run > 1:
         fields |= {"slug": f"{fields['slug']}-{run}", "name": f"{fields['name']} {run}"}
     issued = registry.admit(Tenant(**fields, currency=CURRENCY), key="demo")

@@ -1,6 +1,7 @@
 """What each part of a copy says was used, made and charged; read by HTTP and plain SQL, never by the product's code."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -30,11 +31,11 @@ def by_buckets(copy: Copy) -> Totals:
 
 
 def by_usage_api(copy: Copy, customer: Customer) -> Totals:
-    """What the tenant reads in the usage API about what is billed."""
-    rows = copy.api("/api/usage/?group_by=billed", customer.secret)["results"]
-    billed = [row for row in rows if row["billed"]]
-    assert len(billed) <= 1
-    return Totals(*(sum(row[kind] for row in billed) for kind in ("requests", "input", "output")))
+    """What the tenant reads in the usage API about this month's billed usage."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    bounds = f"from={today - timedelta(days=1):%Y-%m-%dT%H:%MZ}&to={today + timedelta(days=2):%Y-%m-%dT%H:%MZ}"
+    [total] = copy.api(f"/api/usage/?{bounds}&billed=true", customer.secret)
+    return Totals(total["requests"], total["input_tokens"], total["output_tokens"])
 
 
 def close_month(copy: Copy, customer: Customer) -> Any:
