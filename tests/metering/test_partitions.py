@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering import partitions
@@ -15,6 +15,7 @@ FIRST, LAST = datetime(1970, 1, 1), datetime(2900, 1, 1)  # noqa: DTZ001 - Hypot
 
 
 @given(st.datetimes(FIRST, LAST, timezones=st.timezones()))
+@settings(deadline=None)  # The first use of a zone reads its file.
 def test_every_instant_lies_in_exactly_one_month(at: datetime) -> None:
     month = partitions.month_of(at)
     assert month <= at < partitions.next_month(month)

@@ -1,7 +1,7 @@
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering import records
@@ -36,6 +36,7 @@ endings = st.builds(
 
 
 @given(openings | endings)
+@settings(deadline=None)
 def test_a_record_comes_back_as_it_was_written(record: records.Record) -> None:
     assert records.decode(records.encode(record)) == record
 
@@ -70,6 +71,7 @@ def test_zeros_that_a_power_cut_leaves_are_corrupt() -> None:
 
 
 @given(st.integers(1, 18))
+@settings(deadline=None)
 def test_a_cut_frame_is_incomplete(bytes_kept: int) -> None:
     with pytest.raises(FrameIncomplete):
         frames_of(records.frame(1, b"one")[:bytes_kept])

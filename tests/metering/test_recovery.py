@@ -69,14 +69,14 @@ def test_damage_is_cut_and_reported_wherever_it_is() -> None:
 
 
 @given(cut=st.integers(0, len(SEGMENT)), garbage=st.binary(max_size=60))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_garbage_behind_whole_records_is_cut(cut: int, garbage: bytes) -> None:
     data = SEGMENT[:cut] + garbage
     recover_from(data, max(count for count, end in enumerate(ENDS) if data[:end] == SEGMENT[:end]))
 
 
 @given(offset=st.integers(0, len(SEGMENT) - 1), flip=st.integers(1, 255), cut=st.integers(1, len(SEGMENT)))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_damage_of_any_kind_loses_nothing_before_it(offset: int, flip: int, cut: int) -> None:
     damaged = bytearray(SEGMENT)
     damaged[offset] ^= flip

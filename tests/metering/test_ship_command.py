@@ -46,10 +46,12 @@ def start(
     )
 
 
-def wait_until(met: Callable[[], bool]) -> None:
+def wait_until(met: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    """Wait while the process runs; one that ended by itself fails the test with what it said."""
     deadline = time.monotonic() + DEADLINE_S
     while not met():
-        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.02)
 
 
@@ -89,7 +91,7 @@ def test_a_shipper_killed_again_and_again_ships_each_event_once(factory: Factory
     for _ in range(4):
         shipped = Event.objects.count()
         process = start(factory, batch=20)
-        wait_until(lambda shipped=shipped: Event.objects.count() > shipped)  # type: ignore[misc]  # A bound default.
+        wait_until(lambda shipped=shipped: Event.objects.count() > shipped, process)  # type: ignore[misc]  # A bound default.
         time.sleep(random.uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=DEADLINE_S)
@@ -102,9 +104,9 @@ def test_a_shipper_killed_again_and_again_ships_each_event_once(factory: Factory
 def test_a_shipper_that_is_told_to_stop_ends_well(factory: Factory) -> None:
     process = start(factory)
     factory.serve(5)
-    wait_until(lambda: Event.objects.count() == 5)
+    wait_until(lambda: Event.objects.count() == 5, process)
     factory.serve(5)
-    wait_until(lambda: Event.objects.count() == 10)
+    wait_until(lambda: Event.objects.count() == 10, process)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0
@@ -113,7 +115,7 @@ def test_a_shipper_that_is_told_to_stop_ends_well(factory: Factory) -> None:
 def test_valkey_away_stops_nothing(factory: Factory) -> None:
     factory.serve(500)
     process = start(factory, redis_url="unix:///nowhere/valkey.sock")
-    wait_until(lambda: Event.objects.count() == 500)
+    wait_until(lambda: Event.objects.count() == 500, process)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0
