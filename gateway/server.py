@@ -30,7 +30,7 @@ class Gateway:
             config.database_url, config.home / "snapshot.msgpack", config.snapshot_check_s
         )
         self._plane: Plane | None = None
-        self._requests_open = 0
+        self.requests_open = 0
 
     async def startup(self) -> None:
         """Open the journal and get a first snapshot. Raises JournalInUse or JournalUnavailable."""
@@ -61,7 +61,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send, now_us())
-        self._requests_open += 1
+        self.requests_open += 1
         try:
             await self._answer(request)
         except Refusal as refusal:
@@ -75,10 +75,10 @@ class Gateway:
                 raise
             await request.refuse(Unexpected())
         finally:
-            self._requests_open -= 1
+            self.requests_open -= 1
 
     async def _answer(self, request: Request) -> None:
-        if self._requests_open > self.config.requests_open_max:
+        if self.requests_open > self.config.requests_open_max:
             raise TooManyRequestsOpen
         snapshot = self._snapshots.current
         if snapshot is None or self._plane is None:
