@@ -2,7 +2,7 @@
 
 Two transactions. The first reads one snapshot of the database and leaves a whole draft, or nothing. The second is
 short: it numbers and freezes. Killed in between, a closing is taken up where it stopped by asking for it again.
-Rendering and mailing come after both, from the outbox (`delivery`).
+Rendering and mailing come after both, from the outbox (`billing.delivery`).
 
 Two closings of a tenant at once, of one month or of two, want the same ordinal (or the same period). Postgres lets
 one of them have it, and the other begins again from a snapshot that knows of the first.

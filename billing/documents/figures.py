@@ -42,6 +42,10 @@ def day(value: date) -> str:
     return format_date(value, "d MMMM yyyy", locale=LOCALE)
 
 
+def month(first_day: date) -> str:
+    return format_date(first_day, "MMMM yyyy", locale=LOCALE)
+
+
 def days(first: date, last: date) -> str:
     """A range of days, saying month and year once where they are the same: 1-30 November 2026."""
     if first == last:

@@ -1,13 +1,12 @@
 """A month becomes one invoice, with every token once."""
 
-import threading
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from billing import annex, assembly, closing, finalising
@@ -24,8 +23,9 @@ from billing.errors import (
 from billing.models import Delivery, Invoice, InvoiceCounter, InvoiceLine, InvoiceUsage, Period, Seller
 from metering.models import Batch, Bucket
 from tenants.models import Project, Tenant
-from tests.billing.conftest import DECEMBER, LLAMA, NOVEMBER, OCTOBER_LAST, add_usage
+from tests.billing.samples import DECEMBER, LLAMA, NOVEMBER, OCTOBER_LAST, add_usage
 from tests.conftest import Person
+from tests.metering.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -251,32 +251,21 @@ def test_a_closing_that_is_killed_at_any_step_is_taken_up(
     assert Delivery.objects.count() == Invoice.objects.count() == 1
 
 
-def at_once(*deeds: object) -> list[object]:
-    """Run deeds in threads of their own that start together, each on a connection of its own; what each came to."""
-    barrier = threading.Barrier(len(deeds))
-    results: list[object] = [None] * len(deeds)
+def outcome(tenant: Tenant, month: date) -> Callable[[], Invoice | ClosingRefused]:
+    """A closing whose refusal is a result like any other."""
 
-    def run(position: int) -> None:
-        barrier.wait(timeout=30)
+    def close() -> Invoice | ClosingRefused:
         try:
-            results[position] = deeds[position]()  # type: ignore[operator]  # Callables, all of them.
-        except Exception as refusal:
-            results[position] = refusal
-        finally:
-            connection.close()
+            return closing.close(tenant, month, now=DECEMBER)
+        except ClosingRefused as refusal:
+            return refusal
 
-    threads = [threading.Thread(target=run, args=(position,)) for position in range(len(deeds))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    return results
+    return close
 
 
 def test_two_closings_at_once_give_one_invoice(priced: Person) -> None:
     add_usage(priced.project, NOVEMBER, "output", 1_000_000)
-    deeds = [lambda: closing.close(priced.tenant, MONTH, now=DECEMBER)] * 4
-    invoices = at_once(*deeds)
+    invoices = at_once(*[outcome(priced.tenant, MONTH)] * 4)
     assert {getattr(invoice, "number", invoice) for invoice in invoices} == {"TW-2026-000001"}
     assert Invoice.objects.count() == 1
     assert invoiced() == {"output": 1_000_000}
@@ -287,7 +276,7 @@ def test_two_months_closed_at_once_invoice_each_token_once(priced: Person) -> No
         add_usage(priced.project, OCTOBER_LAST - timedelta(hours=number), "output", 1_000_000)
         add_usage(priced.project, NOVEMBER - timedelta(hours=number), "output", 1_000_000)
     months = [date(2026, 10, 1), MONTH]
-    results = at_once(*(lambda month=month: closing.close(priced.tenant, month, now=DECEMBER) for month in months))
+    results = at_once(*(outcome(priced.tenant, month) for month in months))
     assert all(isinstance(result, (Invoice, NothingToInvoice)) for result in results), results
     assert invoiced() == {"output": 40_000_000}
 
@@ -304,7 +293,7 @@ def test_numbers_have_no_gap_when_many_tenants_are_closed_at_once(priced: Person
         tenants.append(tenant)
     for tenant in tenants[:-1]:
         add_usage(tenant.projects.get(), NOVEMBER, "output", 1_000_000)
-    results = at_once(*(lambda tenant=tenant: closing.close(tenant, MONTH, now=DECEMBER) for tenant in tenants))
+    results = at_once(*(outcome(tenant, MONTH) for tenant in tenants))
     assert set(Invoice.objects.values_list("number", flat=True)) == {f"TW-2026-{n:06d}" for n in range(1, 8)}
     assert [result for result in results if isinstance(result, ClosingRefused)] == [results[-1]]
 

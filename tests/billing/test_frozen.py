@@ -7,7 +7,7 @@ from django.db import IntegrityError, connection, transaction
 
 from billing import closing
 from billing.models import Invoice
-from tests.billing.conftest import DECEMBER, NOVEMBER, add_usage
+from tests.billing.samples import DECEMBER, NOVEMBER, add_usage
 from tests.conftest import Person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,8 +35,8 @@ def refused(sql: str, because: str) -> None:
         "UPDATE billing_invoiceline SET invoice_id = 0",
         "DELETE FROM billing_invoiceline",
         "INSERT INTO billing_invoiceline SELECT id + 1000, position + 1, description, month, is_correction, "
-        "project_id, project, offering, unit, quantity, unit_amount, per, amount, service_start, service_end, invoice_id "
-        "FROM billing_invoiceline",
+        "project_id, project, offering, unit, quantity, unit_amount, per, amount, service_start, service_end, "
+        "invoice_id FROM billing_invoiceline",
         "UPDATE billing_invoiceusage SET quantity = 0",
         "DELETE FROM billing_invoiceusage",
         "UPDATE billing_period SET cutoff = now()",

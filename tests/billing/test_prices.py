@@ -11,7 +11,7 @@ from billing import closing, publishing
 from billing.errors import CurrencyIsNotTheTenants, IncompletePrices, InexactRate, PastIsInvoiced, PricesArePublished
 from billing.models import Plan, PriceBook, PriceBookVersion, Rate, Seller
 from billing.snapshot import PRICED_OFFERINGS_SQL
-from tests.billing.conftest import DECEMBER, LLAMA, NOVEMBER, PRICES, YEAR, add_usage, new_version
+from tests.billing.samples import DECEMBER, LLAMA, NOVEMBER, PRICES, YEAR, add_usage, new_version
 from tests.conftest import Person
 
 pytestmark = pytest.mark.django_db

@@ -20,6 +20,11 @@ def document_of(invoice: Invoice) -> InvoiceDocument:
     return found or _render(invoice)
 
 
+def pdf_of(invoice: Invoice) -> bytes:
+    """The bytes of a final invoice's PDF."""
+    return bytes(document_of(invoice).pdf)
+
+
 def _render(invoice: Invoice) -> InvoiceDocument:
     if invoice.finalised_at is None:
         raise InvoiceIsADraft

@@ -1,0 +1,134 @@
+"""Invoices, for reading: nobody types into one. Closing a month makes them."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.urls import path, reverse
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import action
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
+
+from billing import closing
+from billing.documents import figures
+from billing.documents.issue import pdf_of
+from billing.errors import BillingError
+from billing.models import Delivery, Invoice, InvoiceLine
+from billing.periods import NotAMonth, parse_month
+from tenants.models import Tenant
+
+
+class ReadOnly:
+    """Shows rows and changes none."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class LineInline(ReadOnly, TabularInline):
+    model = InvoiceLine
+    fields = ["position", "description", "project", "quantity", "unit_amount", "per", "amount"]
+    extra = 0
+
+
+class DeliveryInline(ReadOnly, TabularInline):
+    model = Delivery
+    fields = ["channel", "recipient", "sent_at", "attempts", "next_attempt_at", "last_error"]
+    extra = 0
+
+
+class ClosingForm(BaseDialogForm):
+    tenant = forms.ModelChoiceField(Tenant.objects.all(), widget=UnfoldAdminSelectWidget)
+    month = forms.CharField(help_text="Year and month, such as 2026-11.", widget=UnfoldAdminTextInputWidget)
+    early = forms.BooleanField(
+        required=False, label="Close early, before the month has ended", widget=UnfoldBooleanWidget
+    )
+
+    def clean_month(self) -> Any:
+        try:
+            return parse_month(self.cleaned_data["month"])
+        except NotAMonth as refusal:
+            raise forms.ValidationError(str(refusal)) from refusal
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(ReadOnly, ModelAdmin):
+    list_display = ["__str__", "tenant", "period", "status", "amount_due", "issued_on", "due_on", "pdf"]
+    list_filter = ["status", "tenant"]
+    search_fields = ["number", "tenant__slug", "tenant__name"]
+    fields = [
+        "number",
+        "status",
+        "tenant",
+        "period",
+        "issued_on",
+        "due_on",
+        "usage_until",
+        "closed_early",
+        "currency",
+        "net",
+        "tax_rate_percent",
+        "tax",
+        "gross",
+        "pdf",
+    ]
+    inlines = [LineInline, DeliveryInline]
+    actions_list = ["close_month"]
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.pdf_view)
+        return [path("<int:pk>/pdf/", view, name="billing_invoice_pdf"), *super().get_urls()]
+
+    @admin.display(description="Amount due")
+    def amount_due(self, invoice: Invoice) -> str:
+        return f"{figures.amount(invoice.gross, invoice.currency)} {invoice.currency}"
+
+    @admin.display(description="Document")
+    def pdf(self, invoice: Invoice) -> str:
+        if invoice.status == Invoice.Status.DRAFT:
+            return "none yet"
+        return format_html('<a href="{}">PDF</a>', reverse("admin:billing_invoice_pdf", args=[invoice.pk]))
+
+    def pdf_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        invoice = self.get_object(request, str(pk))
+        if invoice is None or not self.has_view_permission(request, invoice):
+            return HttpResponse("There is no such invoice.", status=404, content_type="text/plain")
+        try:
+            return HttpResponse(pdf_of(invoice), content_type="application/pdf")
+        except BillingError as refusal:
+            return HttpResponse(str(refusal), status=409, content_type="text/plain")
+
+    def has_close_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("billing.add_invoice")
+
+    @action(  # type: ignore[untyped-decorator]  # django-unfold carries no types.
+        description="Close a month",
+        url_path="close-month",
+        permissions=["close"],
+        dialog={
+            "title": "Close a month",
+            "description": "Makes, numbers and freezes the invoice. It cannot be undone.",
+            "form_class": ClosingForm,
+            "form_submit_text": "Close",
+        },
+    )
+    def close_month(self, request: HttpRequest, form: ClosingForm) -> HttpResponse:
+        given = form.cleaned_data
+        target = reverse("admin:billing_invoice_changelist")
+        try:
+            invoice = closing.close(given["tenant"], given["month"], early=given["early"])
+        except BillingError as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+        else:
+            self.message_user(request, f"{invoice.number} is final.", messages.SUCCESS)
+            target = reverse("admin:billing_invoice_change", args=[invoice.pk])
+        return HttpResponse(headers={"HX-Redirect": target})

@@ -1,0 +1,230 @@
+"""The office API about prices and invoices."""
+
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers, status
+from rest_framework.decorators import action
+from rest_framework.exceptions import APIException
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.pagination import CursorPagination
+from rest_framework.permissions import IsAdminUser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ReadOnlyModelViewSet
+
+from billing import closing
+from billing.documents.issue import pdf_of
+from billing.errors import BillingError
+from billing.models import Invoice, InvoiceLine, PriceBook, PriceBookVersion, Rate
+from billing.periods import NotAMonth, parse_month
+from money.amount import decimals
+from tenants.models import Tenant
+from tenants.visibility import visible_tenant_ids
+
+
+class Refused(APIException):
+    """409, with the field to put right and the reason."""
+
+    status_code = status.HTTP_409_CONFLICT
+
+    def __init__(self, refusal: BillingError) -> None:
+        super().__init__({refusal.field: [str(refusal)]})
+
+
+@extend_schema_field(OpenApiTypes.DECIMAL)
+class PaidAmount(serializers.ReadOnlyField):
+    """An amount that can be paid, with the decimals of its invoice's currency."""
+
+    def get_attribute(self, instance: Invoice | InvoiceLine) -> str:
+        invoice = instance if isinstance(instance, Invoice) else instance.invoice
+        return f"{super().get_attribute(instance):.{decimals(invoice.currency)}f}"
+
+
+@extend_schema_field(OpenApiTypes.DECIMAL)
+class ExactPrice(serializers.ReadOnlyField):
+    """A price, with as many decimals as it has."""
+
+    def to_representation(self, value: Decimal) -> str:
+        return f"{value.normalize():f}"
+
+
+class InvoiceLineSerializer(serializers.ModelSerializer[InvoiceLine]):
+    unit_amount = ExactPrice(help_text="The price of `per` units.")
+    amount = PaidAmount()
+
+    class Meta:
+        model = InvoiceLine
+        fields = [
+            "position",
+            "description",
+            "month",
+            "is_correction",
+            "project",
+            "offering",
+            "unit",
+            "quantity",
+            "unit_amount",
+            "per",
+            "amount",
+            "service_start",
+            "service_end",
+        ]
+
+
+class InvoiceSummarySerializer(serializers.ModelSerializer[Invoice]):
+    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
+    month = serializers.DateField(source="period.month", read_only=True, help_text="The month's first day.")
+    net = PaidAmount()
+    tax = PaidAmount()
+    gross = PaidAmount()
+
+    class Meta:
+        model = Invoice
+        fields = [
+            "id",
+            "number",
+            "status",
+            "tenant",
+            "month",
+            "issued_on",
+            "due_on",
+            "currency",
+            "net",
+            "tax_rate_percent",
+            "tax_note",
+            "tax",
+            "gross",
+        ]
+
+
+class InvoiceSerializer(InvoiceSummarySerializer):
+    service_start = serializers.DateTimeField(source="period.start", read_only=True)
+    service_end = serializers.DateTimeField(source="period.end", read_only=True)
+    recorded_until = serializers.DateTimeField(source="period.cutoff", read_only=True)
+    lines = InvoiceLineSerializer(many=True, read_only=True)
+
+    class Meta(InvoiceSummarySerializer.Meta):
+        fields = [
+            *InvoiceSummarySerializer.Meta.fields,
+            "service_start",
+            "service_end",
+            "usage_until",
+            "recorded_until",
+            "closed_early",
+            "seller",
+            "buyer",
+            "lines",
+        ]
+
+
+class ClosingSerializer(serializers.Serializer[Any]):
+    """Which month to close."""
+
+    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", queryset=Tenant.objects.all())
+    month = serializers.CharField(help_text="Year and month, such as 2026-11.")
+    early = serializers.BooleanField(default=False, help_text="Close a month that has not ended.")
+
+    def validate_month(self, text: str) -> Any:
+        try:
+            return parse_month(text)
+        except NotAMonth as refusal:
+            raise serializers.ValidationError(str(refusal)) from refusal
+
+
+class NewestFirst(CursorPagination):
+    ordering = ("-created_at", "-id")
+
+
+class AnyAccept(BaseContentNegotiation):
+    """Whoever asks for a PDF says `Accept: application/pdf`, and still gets errors as JSON."""
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        return renderers[0], renderers[0].media_type
+
+
+class InvoiceViewSet(ReadOnlyModelViewSet[Invoice]):
+    """Invoices of the caller's tenants, newest first. Drafts are shown to staff only."""
+
+    pagination_class = NewestFirst
+    lookup_value_regex = "[0-9]+"
+    queryset = Invoice.objects.select_related("tenant", "period")
+
+    def get_queryset(self) -> QuerySet[Invoice]:
+        visible = visible_tenant_ids(self.request.user)
+        if visible is None:
+            return super().get_queryset()
+        return super().get_queryset().filter(tenant_id__in=visible, status=Invoice.Status.FINAL)
+
+    def get_serializer_class(self) -> type[InvoiceSummarySerializer]:
+        return InvoiceSummarySerializer if self.action == "list" else InvoiceSerializer
+
+    @extend_schema(responses={(200, "application/pdf"): OpenApiTypes.BINARY})
+    @action(detail=True, methods=["get"], content_negotiation_class=AnyAccept)
+    def pdf(self, request: Request, pk: str) -> HttpResponse:
+        """The invoice as PDF."""
+        invoice = self.get_object()
+        try:
+            content = pdf_of(invoice)
+        except BillingError as refusal:
+            raise Refused(refusal) from refusal
+        name = f'inline; filename="{invoice.number}.pdf"'
+        return HttpResponse(content, content_type="application/pdf", headers={"Content-Disposition": name})
+
+    @extend_schema(request=ClosingSerializer, responses=InvoiceSerializer)
+    @action(detail=False, methods=["post"], permission_classes=[IsAdminUser])
+    def close(self, request: Request) -> Response:
+        """Close a tenant's month: make its invoice, or return the one that is there."""
+        asked = ClosingSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        given = asked.validated_data
+        try:
+            invoice = closing.close(given["tenant"], given["month"], early=given["early"])
+        except BillingError as refusal:
+            raise Refused(refusal) from refusal
+        return Response(InvoiceSerializer(invoice, context=self.get_serializer_context()).data)
+
+
+class RateSerializer(serializers.ModelSerializer[Rate]):
+    amount = ExactPrice(help_text="The price of `per` units.")
+
+    class Meta:
+        model = Rate
+        fields = ["offering", "unit", "amount", "per"]
+
+
+class VersionSerializer(serializers.ModelSerializer[PriceBookVersion]):
+    rates = RateSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = PriceBookVersion
+        fields = ["id", "valid_from", "published_at", "rates"]
+
+
+class PriceBookSerializer(serializers.ModelSerializer[PriceBook]):
+    versions = VersionSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = PriceBook
+        fields = ["slug", "name", "currency", "versions"]
+
+
+class BySlug(CursorPagination):
+    ordering = "slug"
+
+
+class PriceBookViewSet(ReadOnlyModelViewSet[PriceBook]):
+    """Price books with all their versions, for staff."""
+
+    permission_classes = [IsAdminUser]
+    serializer_class = PriceBookSerializer
+    pagination_class = BySlug
+    lookup_field = "slug"
+    queryset = PriceBook.objects.prefetch_related("versions__rates")
