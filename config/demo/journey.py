@@ -1,7 +1,6 @@
 """The demo, step by step: bring everything up, send traffic, wait until it is counted, cost it, invoice it, show it."""
 
 import secrets
-import socket
 import sys
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from billing.documents import issue
 from config import processes, running, settings
 from config.demo import report, traffic
 from config.demo.rows import POOLS, DemoTenant, lay_out, month_before
+from config.ports import free_ports
 from config.processes import Process
 from inference import catching_up
 from metering.totals import usage_totals
@@ -38,7 +38,7 @@ class DemoFailed(Exception):
 @contextmanager
 def demo(console: Console) -> Iterator[None]:
     """Run the whole demo; all that it brought up stays up for as long as the block runs."""
-    ports = {pool.slug: free_port() for pool in POOLS}
+    ports = dict(zip((pool.slug for pool in POOLS), free_ports(len(POOLS)), strict=True))
     base_url = processes.address()
     with running.running(console.print, besides=[simulator(slug, port) for slug, port in ports.items()]):
         with steps(console) as step:
@@ -60,12 +60,6 @@ def demo(console: Console) -> Iterator[None]:
         report.documents(console, paths)
         report.addresses(console, base_url, tenants[0], POOLS[0].offering, login)
         yield
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def simulator(slug: str, port: int) -> Process:

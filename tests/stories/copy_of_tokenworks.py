@@ -7,7 +7,6 @@ for counting, rating or allocating.
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -21,17 +20,12 @@ from typing import Any
 import psycopg
 
 from config import embedded
+from config.ports import free_ports
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 120
 COMMAND_TIMEOUT_S = 900
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)
@@ -121,7 +115,8 @@ def environment(home: Path, port: int) -> dict[str, str]:
 @contextmanager
 def running_copy(home: Path, *, speed: str) -> Iterator[Copy]:
     """`tokenworks run` in `home`, two simulated pools at `speed`, and the demo's rows."""
-    port, worker_ports = free_port(), {"h100": free_port(), "b200": free_port()}
+    port, h100, b200 = free_ports(3)
+    worker_ports = {"h100": h100, "b200": b200}
     with simulators(home, worker_ports, speed), main_process(home, port):
         entered = subprocess.run(
             [sys.executable, "-m", "tests.stories.enter_rows", json.dumps(worker_ports)],

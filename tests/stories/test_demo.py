@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stories.copy_of_tokenworks import ROOT, command_line, environment, free_port
+from config.ports import free_ports
+from tests.stories.copy_of_tokenworks import ROOT, command_line, environment
 
 pytestmark = pytest.mark.story
 TIMEOUT_S = 280
@@ -15,7 +16,7 @@ TIMEOUT_S = 280
 def test_the_demo_ends_with_a_table_and_an_invoice_for_each_tenant(home: Path) -> None:
     done = subprocess.run(
         command_line("demo", "--exit"),
-        env=environment(home, free_port()) | {"COLUMNS": "160"},
+        env=environment(home, free_ports(1)[0]) | {"COLUMNS": "160"},
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
