@@ -53,7 +53,10 @@ class EventSplitter:
         """What is left at the end of the stream, closed as an event; nothing where only line ends are left."""
         left = bytes(self._pending)
         self._pending = bytearray()
-        return [left + b"\n\n"] if left.strip(b"\r\n") else []
+        if not left.strip(b"\r\n"):
+            return []
+        closed = _LINE_ENDS.split(left)[-2:] == [b"", b""]
+        return [left if closed else left + b"\n\n"]
 
     def _end(self, stream: bytes | bytearray, scan_from: int) -> int:
         if not self._returns:
@@ -68,7 +71,7 @@ class EventSplitter:
 
 def data_of(event: bytes) -> bytes | None:
     """The data of an event, its lines joined by LF; None where it has none, as a comment."""
-    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2:
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
         return event[6:-2]
     parts = []
     for line in _LINE_ENDS.split(event):

@@ -108,6 +108,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._unread_bytes = 0
         self._received_bytes = 0
+        self._head_bytes = 0
         self._pieces.clear()
 
     @property
@@ -229,7 +230,9 @@ class Connection(asyncio.Protocol):
             self._fail(UpstreamGarbled(f"The upstream's answer is not HTTP: {problem}."))
         if self._received_bytes > self._limits.answer_bytes_max:
             self._fail(AnswerTooLarge(f"The upstream's answer is over {self._limits.answer_bytes_max} bytes."))
-        elif not self._head_complete and self._received_bytes > self._limits.head_bytes_max:
+        elif self._head_bytes > self._limits.head_bytes_max or (
+            not self._head_complete and self._received_bytes > self._limits.head_bytes_max
+        ):
             self._fail(
                 AnswerTooLarge(f"The head of the upstream's answer is over {self._limits.head_bytes_max} bytes.")
             )
@@ -259,6 +262,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._head_complete:  # Else it is a trailer.
             self.headers.append((name.lower(), value))
+            self._head_bytes += len(name) + len(value)
 
     def on_headers_complete(self) -> None:
         if self._head_complete:
