@@ -1,6 +1,6 @@
 """Every word and figure that stands on an invoice, from the frozen rows. Reads rows and writes none."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
 from zoneinfo import ZoneInfo
@@ -43,6 +43,11 @@ def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+def _last_day(end: datetime, zone: ZoneInfo) -> date:
+    """The last day of a time that ends just before `end`."""
+    return (end - timedelta(microseconds=1)).astimezone(zone).date()
+
+
 def _day(given: date | None) -> str:
     return figures.day(given) if given else ""
 
@@ -69,7 +74,7 @@ def _buyer(invoice: Invoice) -> Party:
 
 def _facts(invoice: Invoice) -> list[tuple[str, str]]:
     period = invoice.period
-    last_day = (period.end.astimezone(ZoneInfo(period.time_zone)) - timedelta(days=1)).date()
+    last_day = _last_day(invoice.usage_until, ZoneInfo(period.time_zone))
     return [
         ("Invoice number", invoice.number or ""),
         ("Issue date", _day(invoice.issued_on)),
@@ -100,7 +105,7 @@ def _heading(line: InvoiceLine) -> tuple[str, str]:
 def _line(invoice: Invoice, line: InvoiceLine) -> Line:
     zone = ZoneInfo(invoice.period.time_zone)
     first = line.service_start.astimezone(zone).date()
-    last = (line.service_end.astimezone(zone) - timedelta(microseconds=1)).date()
+    last = _last_day(line.service_end, zone)
     price, per = figures.unit_price(line.unit_amount, invoice.currency, line.per, line.unit)
     return Line(
         position=str(line.position),

@@ -113,6 +113,7 @@ def test_an_early_closing_says_until_when_usage_is_in(priced: Person) -> None:
     invoice = closing.close(priced.tenant, date(2026, 11, 1), early=True, now=noon)
     text = Pages.of(pdf_of(invoice)).all
     assert "Closed early: usage recorded until 20 November 2026, 12:00 (Europe/Berlin)." in text
+    assert "Service period 1 \u2013 20 November 2026" in text
 
 
 def test_late_usage_is_named_with_its_month(priced: Person) -> None:
