@@ -71,7 +71,7 @@ def compare(copy: Copy, expected: Totals) -> None:
     for hour in books.pool_hours(copy):
         assert hour.cost == hour.allocated + hour.unallocated
         assert hour.shares == hour.allocated
-        print(f"pool-hour: {hour.cost} = {hour.allocated} allocated + {hour.unallocated} unallocated")
+        print(f"pool-hour: {hour.cost:f} = {hour.allocated:f} allocated + {hour.unallocated:f} unallocated")
 
 
 def show(who: str, totals: Totals) -> None:
