@@ -1,10 +1,13 @@
 import os
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from metering import records
 from metering.journal import AlreadyOpen, JournalInUse, JournalUnavailable, NotOpen
@@ -34,13 +37,10 @@ def test_a_second_writer_is_refused_and_told_what_to_do(tmp_path: Path) -> None:
 
 def test_a_writer_in_another_process_is_refused(tmp_path: Path) -> None:
     journal = open_journal(tmp_path)
-    if (child := os.fork()) == 0:
-        try:
-            open_journal(tmp_path)
-        except JournalInUse:
-            os._exit(42)
-        os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+    command = [sys.executable, "-m", "tests.metering.writer", str(tmp_path)]
+    other = subprocess.run(command, cwd=settings.BASE_DIR, capture_output=True, text=True, timeout=60, check=False)
+    assert other.returncode == 1
+    assert "JournalInUse" in other.stderr
     journal.close()
 
 

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 from django.db import OperationalError, connection
 
-from metering import segments
+from metering import reader, segments
 from metering.models import Batch, Event
-from metering.records import Closed
+from metering.records import Closed, encode, frame
 from metering.segments import ID_FILE
 from metering.usage import Outcome, Usage
 from tests.metering import samples
@@ -58,6 +58,25 @@ def test_batches_are_of_limited_size_and_leave_no_gap(factory: Factory) -> None:
     assert factory.ship() == 5
     stretches = Batch.objects.order_by("first").values_list("first", "last", "events")
     assert list(stretches) == [(1, 4, 2), (5, 8, 2), (9, 10, 1)]
+
+
+def test_batches_are_limited_in_bytes_too(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "BATCH_BYTES_MAX", 1)
+    factory.serve(2)
+    assert factory.ship() == 2
+    assert list(Batch.objects.order_by("first").values_list("first", "last")) == [(1, 1), (2, 2), (3, 3), (4, 4)]
+
+
+def test_a_record_of_another_version_stops_the_journal_and_is_not_skipped(
+    factory: Factory, caplog: pytest.LogCaptureFixture
+) -> None:
+    factory.serve(1)
+    path = segments.segments(factory.journals / "gateway-1")[-1].path
+    sound = path.read_bytes()
+    path.write_bytes(sound + frame(3, b"\x91\xa1z") + frame(4, encode(samples.opened())))
+    assert factory.ship() == 1
+    assert "record 3" in caplog.text
+    assert "version that wrote it" in caplog.text
 
 
 def test_what_is_only_open_waits_for_its_ending(factory: Factory) -> None:
