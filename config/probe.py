@@ -1,4 +1,4 @@
-"""Asks a web process whether it can work. As a container's health check, `python -m config.probe URL` ends with 0 or 1."""
+"""Asks a web process whether it can work. As a health check of containers: `python -m config.probe URL`, 0 or 1."""
 
 import http.client
 import sys

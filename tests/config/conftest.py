@@ -1,11 +1,9 @@
-import socket
-
 import pytest
+
+from config.ports import free_ports
 
 
 @pytest.fixture
 def free_port() -> int:
     """A port that nobody listened on a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    return free_ports(1)[0]

@@ -18,7 +18,7 @@ import redis
 from config import embedded
 from config.embedded import EmbeddedServerFailed, Postgres, Valkey
 from config.env import BadSetting
-from tests.config.waiting import until
+from tests.waiting import until
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 

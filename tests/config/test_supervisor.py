@@ -14,7 +14,7 @@ import pytest
 from config import child, embedded
 from config.processes import Process
 from config.supervisor import AlreadyRunning, NotReady, Supervisor, interrupted_by_signals
-from tests.config.waiting import until
+from tests.waiting import until
 
 WAITS = "import time; time.sleep(600)"
 IGNORES_SIGTERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); {WAITS}"

@@ -10,7 +10,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            running.until_stopped(self.stdout.write)
+            running.until_stopped(self.say)
         except (
             running.PortInUse,
             running.CannotListen,
@@ -20,3 +20,7 @@ class Command(BaseCommand):
             supervisor.NotReady,
         ) as problem:
             raise CommandError(str(problem)) from problem
+
+    def say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()  # Whoever reads a pipe or a file must see it when it happens.
