@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 from psycopg import Copy
 from psycopg.types.json import Jsonb
@@ -84,8 +84,8 @@ class Shipper:
             return ship_next(reader, self._records_max)
         except (OperationalError, InterfaceError):
             raise
-        except (DatabaseError, OSError) as problem:
-            log.error("Journal %s is not shipped: %s", reader.folder, problem)
+        except Exception:  # Whatever it is, the other journals must go on, and it is said in every round.
+            log.exception("Journal %s is not shipped.", reader.folder)
             return None
 
 

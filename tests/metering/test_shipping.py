@@ -261,6 +261,17 @@ def test_damage_in_an_older_segment_stops_that_journal_and_no_other(
     small.close()
 
 
+def test_a_journal_whose_identity_is_unreadable_stops_no_other(
+    factory: Factory, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = factory.journals / "gateway-0"
+    broken.mkdir()
+    (broken / ID_FILE).write_text("not an id")
+    factory.serve(1)
+    assert factory.ship() == 1
+    assert str(broken) in caplog.text
+
+
 def test_a_missing_segment_stops_the_journal(factory: Factory, caplog: pytest.LogCaptureFixture) -> None:
     small = factory.open("gateway-2", segment_bytes_max=500)
     factory.serve(20, small)
@@ -314,7 +325,7 @@ def test_a_journal_new_to_the_database_says_what_it_does_not_hold(
     assert "begins with record 7" in caplog.text
 
 
-class Crash(Exception):
+class Crash(BaseException):
     """The process dies here, so to speak."""
 
 
