@@ -4,8 +4,9 @@ import os
 import sys
 from contextlib import ExitStack
 
-NEEDS_NO_SERVER = ("help", "version", "--help", "--version", "-h")
-STARTS_THE_SERVERS_ITSELF = ("run",)  # After it has looked whether its port is free.
+HELP = ("help", "version", "--help", "--version", "-h")
+NEED_NO_SERVER = ("simulate", "replay")  # They stand for somebody else's machine.
+START_THE_SERVERS_THEMSELVES = ("run", "demo")  # After a look whether the port is free.
 
 
 def main() -> None:
@@ -31,6 +32,6 @@ def main() -> None:
 
 def needs_servers(arguments: list[str]) -> bool:
     """Whether the servers must run before this command line does; `arguments[0]` is the program."""
-    if len(arguments) < 2 or arguments[1] in STARTS_THE_SERVERS_ITSELF:
+    if len(arguments) < 2 or arguments[1] in (*NEED_NO_SERVER, *START_THE_SERVERS_THEMSELVES):
         return False
-    return not set(arguments) & set(NEEDS_NO_SERVER)
+    return not set(arguments) & set(HELP)
