@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from billing import annex, assembly, parties, periods
 from billing.errors import (
+    EarlierMonthIsOpen,
     MonthIsNotOver,
     NothingToInvoice,
     TooManyClosings,
@@ -76,7 +77,9 @@ def _draft(tenant: Tenant, period: periods.Month, *, early: bool, now: datetime)
     invoice = _new_invoice(tenant, period, now)
     if not annex.cover_due_usage(invoice, invoice.usage_until):
         raise NothingToInvoice(f"{tenant.slug} has no usage left to invoice up to the end of {period}.")
-    assembly.assemble(invoice, _rated(invoice, period))
+    lines = _rated(invoice, period)
+    _refuse_open_months(invoice, lines)
+    assembly.assemble(invoice, lines)
     return invoice
 
 
@@ -135,6 +138,16 @@ def _rated(invoice: Invoice, period: periods.Month) -> list[RatedLine]:
             "Publish prices, or give the tenant a plan, that begin before it."
         )
     return rating.lines
+
+
+def _refuse_open_months(invoice: Invoice, lines: list[RatedLine]) -> None:
+    """Usage of an earlier month is a correction only where that month had its own invoice."""
+    closed = set(Period.objects.filter(tenant=invoice.tenant).values_list("month", flat=True))
+    still_open = {line.month for line in lines} - closed
+    if still_open:
+        raise EarlierMonthIsOpen(
+            f"{invoice.tenant.slug} has usage of {min(still_open):%Y-%m}, which was never closed. Close it first."
+        )
 
 
 def _constraint(error: IntegrityError) -> str | None:

@@ -8,6 +8,7 @@ BillingError                 `field` names what to put right
 │   └── PastIsInvoiced
 ├── ClosingRefused
 │   ├── MonthIsNotOver
+│   ├── EarlierMonthIsOpen
 │   ├── UsageIsNotFolded
 │   ├── UsageIsNotPriced
 │   ├── NothingToInvoice
@@ -64,6 +65,10 @@ class ClosingRefused(BillingError):
 
 class MonthIsNotOver(ClosingRefused):
     """The month has not ended in the tenant's time zone. Wait, or ask for an early closing."""
+
+
+class EarlierMonthIsOpen(ClosingRefused):
+    """There is usage of an earlier month that was never closed. Close months in their order."""
 
 
 class UsageIsNotFolded(ClosingRefused):

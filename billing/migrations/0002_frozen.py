@@ -26,22 +26,19 @@ BEGIN
 END $$;
 """
 
-PUBLISHED = """
-CREATE TRIGGER billing_version_published BEFORE UPDATE OR DELETE ON billing_pricebookversion
-    FOR EACH ROW WHEN (OLD.published_at IS NOT NULL)
-    EXECUTE FUNCTION billing_refuse('a published version of a price book never changes');
-
-CREATE FUNCTION billing_refuse_published_rate() RETURNS trigger LANGUAGE plpgsql AS $$
+# Refuses to touch a row whose parent is frozen. The share lock makes freezing wait for a row that is on its way in, so
+# that none slips in unseen.
+REFUSE_PART = """
+CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    touched RECORD;
+    parent RECORD;
 BEGIN
-    -- The share lock makes publishing wait for a rate that is on its way in, so that none slips in unchecked.
-    FOR touched IN SELECT published_at FROM billing_pricebookversion
-      WHERE id IN (CASE WHEN TG_OP <> 'DELETE' THEN NEW.version_id END, CASE WHEN TG_OP <> 'INSERT' THEN OLD.version_id END)
+    FOR parent IN SELECT {frozen} AS frozen FROM {table}
+      WHERE id IN (CASE WHEN TG_OP <> 'DELETE' THEN NEW.{key} END, CASE WHEN TG_OP <> 'INSERT' THEN OLD.{key} END)
         FOR SHARE
     LOOP
-        IF touched.published_at IS NOT NULL THEN
-            RAISE EXCEPTION 'the rates of a published version of a price book never change' USING ERRCODE = 'check_violation';
+        IF parent.frozen THEN
+            RAISE EXCEPTION '{reason}' USING ERRCODE = 'check_violation';
         END IF;
     END LOOP;
     IF TG_OP = 'DELETE' THEN
@@ -49,6 +46,27 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+"""
+REFUSE_RATE = REFUSE_PART.format(
+    function="billing_refuse_published_rate",
+    table="billing_pricebookversion",
+    key="version_id",
+    frozen="published_at IS NOT NULL",
+    reason="the rates of a published version of a price book never change",
+)
+REFUSE_LINE = REFUSE_PART.format(
+    function="billing_refuse_final_part",
+    table="billing_invoice",
+    key="invoice_id",
+    frozen="status = 'final'",
+    reason="the lines and the annex of a final invoice never change",
+)
+
+PUBLISHED = """
+CREATE TRIGGER billing_version_published BEFORE UPDATE OR DELETE ON billing_pricebookversion
+    FOR EACH ROW WHEN (OLD.published_at IS NOT NULL)
+    EXECUTE FUNCTION billing_refuse('a published version of a price book never changes');
+
 CREATE TRIGGER billing_rate_published BEFORE INSERT OR UPDATE OR DELETE ON billing_rate
     FOR EACH ROW EXECUTE FUNCTION billing_refuse_published_rate();
 
@@ -59,7 +77,6 @@ CREATE TRIGGER billing_plan_begun BEFORE UPDATE OR DELETE ON billing_plan
 NOT_PUBLISHED = """
 DROP TRIGGER billing_plan_begun ON billing_plan;
 DROP TRIGGER billing_rate_published ON billing_rate;
-DROP FUNCTION billing_refuse_published_rate;
 DROP TRIGGER billing_version_published ON billing_pricebookversion;
 """
 
@@ -89,24 +106,6 @@ CREATE TRIGGER billing_period_closed BEFORE UPDATE OR DELETE ON billing_period
 CREATE TRIGGER billing_document_final BEFORE UPDATE OR DELETE ON billing_invoicedocument
     FOR EACH ROW EXECUTE FUNCTION billing_refuse('the document of an invoice never changes');
 
-CREATE FUNCTION billing_refuse_final_part() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    touched RECORD;
-BEGIN
-    -- The share lock makes finalising wait for a line that is on its way in.
-    FOR touched IN SELECT status FROM billing_invoice
-      WHERE id IN (CASE WHEN TG_OP <> 'DELETE' THEN NEW.invoice_id END, CASE WHEN TG_OP <> 'INSERT' THEN OLD.invoice_id END)
-        FOR SHARE
-    LOOP
-        IF touched.status = 'final' THEN
-            RAISE EXCEPTION 'the lines and the annex of a final invoice never change' USING ERRCODE = 'check_violation';
-        END IF;
-    END LOOP;
-    IF TG_OP = 'DELETE' THEN
-        RETURN OLD;
-    END IF;
-    RETURN NEW;
-END $$;
 CREATE TRIGGER billing_line_final BEFORE INSERT OR UPDATE OR DELETE ON billing_invoiceline
     FOR EACH ROW EXECUTE FUNCTION billing_refuse_final_part();
 CREATE TRIGGER billing_usage_final BEFORE INSERT OR UPDATE OR DELETE ON billing_invoiceusage
@@ -115,7 +114,6 @@ CREATE TRIGGER billing_usage_final BEFORE INSERT OR UPDATE OR DELETE ON billing_
 NOT_FINAL = """
 DROP TRIGGER billing_usage_final ON billing_invoiceusage;
 DROP TRIGGER billing_line_final ON billing_invoiceline;
-DROP FUNCTION billing_refuse_final_part;
 DROP TRIGGER billing_document_final ON billing_invoicedocument;
 DROP TRIGGER billing_period_closed ON billing_period;
 DROP TRIGGER billing_invoice_final ON billing_invoice;
@@ -137,6 +135,8 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(EXACT, NOT_EXACT),
         migrations.RunSQL(REFUSE, "DROP FUNCTION billing_refuse"),
+        migrations.RunSQL(REFUSE_RATE, "DROP FUNCTION billing_refuse_published_rate"),
+        migrations.RunSQL(REFUSE_LINE, "DROP FUNCTION billing_refuse_final_part"),
         migrations.RunSQL(PUBLISHED, NOT_PUBLISHED),
         migrations.RunSQL(FINAL, NOT_FINAL),
         *(

@@ -14,6 +14,7 @@ from billing.errors import (
     BuyerIsIncomplete,
     ClosingRefused,
     CurrencyIsNotTheTenants,
+    EarlierMonthIsOpen,
     MonthIsNotOver,
     NothingToInvoice,
     SellerIsUnclear,
@@ -218,6 +219,31 @@ def test_prices_in_another_currency_than_the_tenants_block_the_invoice(priced: P
     assert nothing_is_left()
 
 
+def test_months_are_closed_in_their_order(priced: Person) -> None:
+    add_usage(priced.project, OCTOBER_LAST, "output", 1_000_000)
+    add_usage(priced.project, NOVEMBER, "output", 1_000_000)
+    with pytest.raises(EarlierMonthIsOpen, match="usage of 2026-10, which was never closed"):
+        closing.close(priced.tenant, MONTH, now=DECEMBER)
+    assert nothing_is_left()
+    closing.close(priced.tenant, date(2026, 10, 1), now=DECEMBER)
+    assert closing.close(priced.tenant, MONTH, now=DECEMBER).lines.get().quantity == 1_000_000
+
+
+def test_a_bucket_that_turns_out_smaller_is_credited(priced: Person) -> None:
+    bucket = add_usage(priced.project, OCTOBER_LAST, "output", 1_000_000)
+    closing.close(priced.tenant, date(2026, 10, 1), now=NOVEMBER)
+    bucket.quantity = 400_000
+    bucket.save()
+    add_usage(priced.project, NOVEMBER, "output", 2_000_000)
+    november = closing.close(priced.tenant, MONTH, now=DECEMBER)
+    assert printed(november)[-1] == (
+        f"{LLAMA}, output tokens (late usage of October 2026)",
+        -600_000,
+        Decimal("-1.44"),
+    )
+    assert november.net == Decimal("3.36")
+
+
 class Killed(BaseException):
     """The process ends here: nothing may catch it."""
 
@@ -277,7 +303,9 @@ def test_two_months_closed_at_once_invoice_each_token_once(priced: Person) -> No
         add_usage(priced.project, NOVEMBER - timedelta(hours=number), "output", 1_000_000)
     months = [date(2026, 10, 1), MONTH]
     results = at_once(*(outcome(priced.tenant, month) for month in months))
-    assert all(isinstance(result, (Invoice, NothingToInvoice)) for result in results), results
+    assert all(isinstance(result, (Invoice, EarlierMonthIsOpen)) for result in results), results
+    for month in months:
+        closing.close(priced.tenant, month, now=DECEMBER)
     assert invoiced() == {"output": 40_000_000}
 
 

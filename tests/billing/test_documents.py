@@ -118,6 +118,8 @@ def test_an_early_closing_says_until_when_usage_is_in(priced: Person) -> None:
 
 def test_late_usage_is_named_with_its_month(priced: Person) -> None:
     add_usage(priced.project, OCTOBER_LAST, "output", 1_000_000)
+    closing.close(priced.tenant, date(2026, 10, 1), now=NOVEMBER)
+    add_usage(priced.project, OCTOBER_LAST, "output", 1_000_000)
     add_usage(priced.project, NOVEMBER, "output", 1_000_000)
     invoice = closing.close(priced.tenant, date(2026, 11, 1), now=DECEMBER)
     assert "Project Default, late usage of October 2026" in Pages.of(pdf_of(invoice)).all
