@@ -1,27 +1,12 @@
 """The operator's pages about hardware, pools, workers and what each hour cost."""
 
-from typing import Any
-
 from django.contrib import admin
-from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
 from inference.models import CostShare, Hardware, Pool, PoolHour, Worker
 from providers.admin import FinalNamesAdmin
-
-
-class ReadOnly:
-    """Rows that are computed and that nobody edits."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+from tenants.read_only import ReadOnly
 
 
 @admin.register(Hardware)

@@ -19,19 +19,7 @@ from billing.errors import BillingError
 from billing.models import Delivery, Invoice, InvoiceLine
 from billing.periods import NotAMonth, parse_month
 from tenants.models import Tenant
-
-
-class ReadOnly:
-    """Shows rows and changes none."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+from tenants.read_only import ReadOnly
 
 
 class LineInline(ReadOnly, TabularInline):
