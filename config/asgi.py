@@ -3,6 +3,7 @@
 A gateway process never loads Django: the office is built only where it is wanted.
 """
 
+import logging.config
 import os
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -85,4 +86,5 @@ async def lifespan(gateway: Gateway | None, receive: Receive, send: Send) -> Non
     await send({"type": "lifespan.shutdown.complete"})
 
 
+logging.config.dictConfig(settings.LOGGING)
 application = build(settings.TOKENWORKS_PLANES)

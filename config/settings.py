@@ -144,7 +144,18 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {"TITLE": "Tokenworks office API", "VERSION": "0.1.0", "SERVE_INCLUDE_SCHEMA": False}
 UNFOLD = {"SITE_TITLE": "Tokenworks", "SITE_HEADER": "Tokenworks", "SITE_SYMBOL": "factory"}
 
+# One line an entry, to standard error, where the supervisor or the container's engine keeps it.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {"httpx2": {"level": "WARNING"}},  # It would log each request of a replay.
+}
+
 CELERY_BROKER_URL = CELERY_RESULT_BACKEND = addresses.celery_url(REDIS_URL)
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True  # A task whose worker was killed runs again; every task of ours may run twice.
 CELERY_TASK_REJECT_ON_WORKER_LOST = True

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
@@ -61,15 +62,13 @@ class Timespan(serializers.Serializer[Any]):
     """`from` and `to`, which Python does not take for names of attributes, and whose usage is asked for."""
 
     bound: type[serializers.DateTimeField] = InstantField
-    bounds_required = False
 
     tenant = serializers.SlugField(required=False, help_text="Only this tenant, by its slug.")
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        required = self.bounds_required
         bounds = {
-            "from": self.bound(required=required, help_text="The first instant, ISO 8601 with its offset."),
-            "to": self.bound(required=required, help_text="The first instant that is not included any more."),
+            "from": self.bound(required=False, help_text="The first instant, ISO 8601 with its offset."),
+            "to": self.bound(required=False, help_text="The first instant that is not included any more."),
         }
         return {**bounds, **super().get_fields()}
 
@@ -80,14 +79,19 @@ class Timespan(serializers.Serializer[Any]):
 
 
 class UsageQuery(Timespan):
+    """Without bounds: the running month, UTC."""
+
     bound = QuarterField
-    bounds_required = True
 
     group_by = GroupByField(
         required=False, default="", allow_blank=True, help_text=f"Any of {', '.join(totals.GROUPS)}, by commas."
     )
     billed = serializers.BooleanField(required=False, allow_null=True, default=None, help_text="Only what is billed.")
     zone = serializers.CharField(required=False, help_text="Where days and hours begin; else at the tenant's.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        start, end = totals.this_month(timezone.now())
+        return super().validate({"from": start, "to": max(end, attrs.get("from", start) + totals.QUARTER), **attrs})
 
     def validate_zone(self, zone: str) -> str:
         if zone not in zoneinfo.available_timezones():

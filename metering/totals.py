@@ -101,6 +101,13 @@ def on_a_quarter(at: datetime) -> bool:
     return (at - EPOCH) % QUARTER == timedelta(0)
 
 
+def this_month(now: datetime) -> tuple[datetime, datetime]:
+    """The running month as [start, end), UTC. Both begin a day, and so a quarter of an hour."""
+    start = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    later = start + timedelta(days=31)
+    return start, later.replace(day=1)
+
+
 def _statement(group_by: Sequence[str]) -> str:
     """The query: names of groups were checked against GROUPS, and everything else is a parameter."""
     keys = [GROUPS[name] for name in group_by]

@@ -1,9 +1,12 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.urls import reverse
+from hypothesis import given
+from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from metering import rollup, totals
@@ -116,7 +119,7 @@ def test_only_billed_usage_can_be_asked_for(factory: Factory, alice: Person) -> 
 @pytest.mark.parametrize(
     ("query", "field", "said"),
     [
-        ({"from": ""}, "from", "format"),
+        ({"from": ""}, "to", "not after"),  # Empty is absent: from the begin of this month.
         ({"from": "yesterday"}, "from", "format"),
         ({"from": "2023-11-01T00:00:00"}, "from", "offset"),
         ({"from": "2023-11-01"}, "from", "offset"),
@@ -146,12 +149,6 @@ def test_bounds_at_the_ends_of_time_are_no_trouble(factory: Factory, alice: Pers
     always = {"from": "0001-01-01T00:00:00+14:00", "to": "9999-12-31T23:45:00-14:00"}
     assert ask(alice, **always, group_by="day").json()[0]["requests"] == 1
     assert len(ask(alice, "events", **always).json()["results"]) == 1
-
-
-@pytest.mark.parametrize("missing", ["from", "to"])
-def test_usage_needs_both_bounds(alice: Person, missing: str) -> None:
-    answer = ask(alice, **{name: at for name, at in NOVEMBER.items() if name != missing})
-    assert (answer.status_code, list(answer.json())) == (400, [missing])
 
 
 def test_too_many_groups_are_the_callers_to_narrow(
@@ -212,3 +209,17 @@ def test_the_schema_describes_both_views_without_a_warning(tmp_path: Any) -> Non
     schema = path.read_text()
     for said in ("/usage/", "/events/", "name: from", "name: group_by", "UsageTotal", "upstream_usage"):
         assert said in schema
+
+
+def test_without_bounds_the_running_month_is_meant(factory: Factory, alice: Person) -> None:
+    used_by(factory, alice)  # In November 2023.
+    assert ask(alice).json()[0]["requests"] == 0
+    assert ask(alice, **{"from": NOVEMBER["from"]}).json()[0]["requests"] == 1
+
+
+@given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
+def test_the_running_month_contains_now_and_begins_and_ends_on_a_first(now: datetime) -> None:
+    start, end = totals.this_month(now)
+    assert start <= now < end
+    assert start.day == end.day == 1
+    assert (end - start).days in range(28, 32)

@@ -1,6 +1,5 @@
 """`tokenworks ship`: copies the journals of this node into Postgres. One is needed a node; more do no harm."""
 
-import logging
 import signal
 from threading import Event
 from typing import Any
@@ -23,8 +22,6 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="Ship everything there is, and end.")
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-        logging.getLogger("metering").setLevel(logging.INFO)
         with Nudger(fold_soon) as nudge:
             shipper = Shipper(
                 settings.TOKENWORKS_HOME / "journal",
