@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 
 from metering import totals
 from metering.models import Event
+from metering.rollup import QUARTER
 from metering.usage import TOKEN_UNITS
 from tenants.models import Tenant
 from tenants.visibility import visible_tenant_ids
@@ -91,7 +92,7 @@ class UsageQuery(Timespan):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         start, end = totals.this_month(timezone.now())
-        return super().validate({"from": start, "to": max(end, attrs.get("from", start) + totals.QUARTER), **attrs})
+        return super().validate({"from": start, "to": max(end, attrs.get("from", start) + QUARTER), **attrs})
 
     def validate_zone(self, zone: str) -> str:
         if zone not in zoneinfo.available_timezones():

@@ -24,6 +24,7 @@ from config.demo.rows import POOLS, DemoTenant, lay_out, month_before
 from config.ports import free_ports
 from config.processes import Process
 from inference import catching_up
+from inference.models import HOUR, PoolHour
 from metering.totals import usage_totals
 
 CALLS_PER_TENANT = 120
@@ -39,7 +40,7 @@ class DemoFailed(Exception):
 def demo(console: Console) -> Iterator[None]:
     """Run the whole demo; all that it brought up stays up for as long as the block runs."""
     ports = dict(zip((pool.slug for pool in POOLS), free_ports(len(POOLS)), strict=True))
-    base_url = processes.address()
+    base_url, begun = processes.address(), timezone.now()
     with running.running(console.print, besides=[simulator(slug, port) for slug, port in ports.items()]):
         with steps(console) as step:
             step("Entering two tenants, two pools and their prices")
@@ -57,6 +58,7 @@ def demo(console: Console) -> Iterator[None]:
             step("Closing the month early and rendering the invoices")
             paths = [invoice(tenant) for tenant in tenants]
         console.print(report.margins(margins_of(tenants)))
+        console.print(report.pool_hours(hours_since(begun)))
         report.documents(console, paths)
         report.addresses(console, base_url, tenants[0], POOLS[0].offering, login)
         yield
@@ -139,6 +141,12 @@ def this_month(tenant: DemoTenant) -> date:
 def margins_of(tenants: Sequence[DemoTenant]) -> list[margin.Margin]:
     ids = {tenant.tenant.pk for tenant in tenants}
     return margin.margins(ids, None, None)
+
+
+def hours_since(begun: datetime) -> list[PoolHour]:
+    """The pool-hours of the demo: those that were not over when it began."""
+    hours = PoolHour.objects.filter(pool__upstream__slug__in=[pool.slug for pool in POOLS], hour_start__gt=begun - HOUR)
+    return list(hours.select_related("pool__upstream", "pool__hardware"))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from billing.margin import Margin
 from config.demo.rows import DemoTenant
+from inference.models import PoolHour
 from money.amount import Money
 
 
@@ -23,6 +24,17 @@ def margins(rows: Iterable[Margin]) -> Table:
     for row in rows:
         counts = (f"{count:,}" for count in (row.requests, row.input_tokens, row.output_tokens))
         table.add_row(row.tenant, row.offering, *counts, shown(row.revenue), shown(row.cost), shown(row.margin))
+    return table
+
+
+def pool_hours(rows: Iterable[PoolHour]) -> Table:
+    """Busy time is what the tokens above cost; idle time is what a real factory would fill."""
+    table = Table(title="Each pool's hour: what it cost, and how much of that tokens carry")
+    for column in ("hour (UTC)", "pool", "cost", "allocated", "unallocated"):
+        table.add_column(column, justify="left" if column in ("hour (UTC)", "pool") else "right")
+    for row in rows:
+        amounts = (shown(Money.of(part, row.currency)) for part in (row.cost, row.allocated, row.unallocated))
+        table.add_row(f"{row.hour_start:%Y-%m-%d %H:%M}", f"{row.pool} ({row.pool.hardware})", *amounts)
     return table
 
 

@@ -17,7 +17,8 @@ def test_what_was_answered_is_billed_though_everything_is_killed_in_turn(home: P
     with running_copy(home, speed="h100") as copy:
         received = killing.replay_under_fire(copy, path, tmp_path / "received.jsonl", speed_up=1)
         copy.wait_until_counted()
-        killing.assert_billed_is_answered(copy, received, rows=ROWS)
+        interrupted = killing.assert_billed_is_answered(copy, received, rows=ROWS)
+        assert interrupted, "no request was cut that the gateway had begun"
         invoice = books.close_month(copy, copy.customers[0])
         assert books.by_invoice(invoice) == books.by_events(copy) == books.by_buckets(copy)
         books.assert_priced_exactly(invoice, Decimal("19.00"))

@@ -28,16 +28,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tokenworks-trace-") as folder:
         home = Path(folder) / "home"
         home.mkdir(mode=0o700)
-        with running_copy(home, speed="max") as copy:
+        with running_copy(home, speed="h100" if options.kill else "max") as copy:
             log = Path(folder) / "received.jsonl"
             if options.kill:
                 received = killing.replay_under_fire(copy, options.trace, log, speed_up=options.speed_up)
                 copy.wait_until_counted()
-                killing.assert_billed_is_answered(copy, received, rows=trace.totals_of(options.trace).requests)
+                interrupted = killing.assert_billed_is_answered(
+                    copy, received, rows=trace.totals_of(options.trace).requests
+                )
                 expected = books.by_events(copy)
                 cut = sum(row["outcome"] == "cut" for row in received)
                 show("answered", killing.answered_totals(received))
-                print(f"{'cut':12}{cut:>12,} requests")
+                print(f"{'cut':12}{cut:>12,} requests, {interrupted:,} of them recorded as interrupted")
             else:
                 expected = trace.totals_of(options.trace)
                 replay(copy, options.trace, log)
