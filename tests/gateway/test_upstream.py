@@ -1,0 +1,214 @@
+"""The HTTP client for upstreams: what is kept alive, what is not, and what is limited."""
+
+import asyncio
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway import pool
+from gateway.pool import UpstreamClient
+from gateway.upstream import AnswerLimits, ConnectFailed, Connection, NoConnectionFree, UpstreamCut
+from tests.gateway.upstreams import (
+    LAST_CHUNK,
+    STREAM_HEAD,
+    Answer,
+    Received,
+    Upstream,
+    chunk,
+    head,
+    says,
+    says_and_hangs_up,
+    says_and_waits,
+    whole,
+)
+
+LIMITS = AnswerLimits(head_bytes_max=10_000, answer_bytes_max=1 << 20, first_byte_timeout_s=5.0, idle_timeout_s=5.0)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[UpstreamClient]:
+    client = UpstreamClient(LIMITS, connect_timeout_s=1.0, connections_max=2)
+    yield client
+    client.close()
+    await asyncio.sleep(0)
+
+
+async def ask(client: UpstreamClient, upstream: Upstream, body: bytes = b"{}") -> tuple[int, bytes]:
+    connection = await client.connection(upstream.base_url)
+    try:
+        connection.send(b"/v1/x", b"", body)
+        return await connection.head(), await connection.read_all()
+    finally:
+        connection.release()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(says(whole(b"hello")), id="content-length"),
+        pytest.param(says(STREAM_HEAD, chunk(b"hel"), chunk(b"lo"), LAST_CHUNK), id="chunked"),
+        pytest.param(says(head(status="204 No Content") + b""), id="no body"),
+    ],
+)
+async def test_a_whole_answer_leaves_its_connection_to_the_next(
+    client: UpstreamClient, upstream: Upstream, answer: Answer
+) -> None:
+    upstream.answer = answer
+    for _ in range(3):
+        status, body = await ask(client, upstream)
+        assert (status, body) in ((200, b"hello"), (204, b""))
+    assert upstream.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(says(whole(b"hello", "connection: close")), id="said to close"),
+        pytest.param(says(whole(b"hello").replace(b"HTTP/1.1", b"HTTP/1.0")), id="HTTP/1.0"),
+        pytest.param(says(whole(b"hello") + whole(b"smuggled")), id="a second answer behind the first"),
+        pytest.param(says_and_hangs_up(head() + b"hello"), id="ends with its connection"),
+    ],
+)
+async def test_a_connection_that_cannot_be_trusted_is_not_used_again(
+    client: UpstreamClient, upstream: Upstream, answer: Answer
+) -> None:
+    upstream.answer = answer
+    for _ in range(2):
+        assert await ask(client, upstream) == (200, b"hello")
+    assert upstream.connections == 2
+
+
+async def test_bytes_that_nobody_asked_for_close_an_idle_connection(client: UpstreamClient, upstream: Upstream) -> None:
+    async def answer(request: Received, transport: asyncio.Transport) -> None:
+        transport.write(whole(b"hello"))
+        await asyncio.sleep(0.05)
+        transport.write(whole(b"injected"))
+
+    upstream.answer = answer
+    assert await ask(client, upstream) == (200, b"hello")
+    await asyncio.wait_for(upstream.left.wait(), 5)
+    assert await ask(client, upstream) == (200, b"hello")
+
+
+async def test_an_answer_before_the_request_was_taken_closes_the_connection(
+    client: UpstreamClient, upstream: Upstream
+) -> None:
+    """What is unsent would be read as the beginning of the next request."""
+
+    class Rude(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            transport.pause_reading()  # type: ignore[attr-defined]  # of a stream
+            asyncio.get_running_loop().call_later(0.05, transport.write, whole(b"no"))  # type: ignore[attr-defined]
+
+    server = await asyncio.get_running_loop().create_server(Rude, "127.0.0.1", 0)
+    connection = await client.connection(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    connection.send(b"/v1/x", b"", b"x" * (20 << 20))
+    assert await connection.read_all() == b"no"
+    connection.release()
+    assert connection.closed
+    server.close()
+
+
+async def test_an_unread_answer_ends_with_its_connection(client: UpstreamClient, upstream: Upstream) -> None:
+    upstream.answer = says_and_waits(STREAM_HEAD, chunk(b"hello"))
+    connection = await client.connection(upstream.base_url)
+    connection.send(b"/v1/x", b"", b"")
+    assert await connection.read() == b"hello"
+    connection.release()
+    await asyncio.wait_for(upstream.left.wait(), 5)
+
+
+async def test_the_end_of_a_stream_may_come_after_it_was_given_back(client: UpstreamClient, upstream: Upstream) -> None:
+    end = asyncio.Event()
+
+    async def answer(request: Received, transport: asyncio.Transport) -> None:
+        transport.write(STREAM_HEAD + chunk(b"hello"))
+        await end.wait()
+        transport.write(chunk(b"more") + LAST_CHUNK)
+
+    upstream.answer = answer
+    connection = await client.connection(upstream.base_url)
+    connection.send(b"/v1/x", b"", b"")
+    await connection.read()
+    connection.release(lingering=True)
+    end.set()
+    async with asyncio.timeout(5):
+        while connection.busy:
+            await asyncio.sleep(0.01)
+    assert await client.connection(upstream.base_url) is connection
+
+
+async def test_a_stream_that_never_ends_after_its_last_event_is_closed(
+    client: UpstreamClient, upstream: Upstream
+) -> None:
+    upstream.answer = says_and_waits(STREAM_HEAD, chunk(b"hello"))
+    connection = await client.connection(upstream.base_url)
+    connection.send(b"/v1/x", b"", b"")
+    await connection.read()
+    connection.release(lingering=True)
+    await asyncio.wait_for(upstream.left.wait(), 5)
+
+
+async def test_an_idle_connection_is_closed_before_its_server_would(
+    client: UpstreamClient, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "KEEP_ALIVE_S", 0.1)
+    upstream.answer = says(whole(b"hello"))
+    await ask(client, upstream)
+    await asyncio.wait_for(upstream.left.wait(), 5)
+
+
+async def test_connections_to_one_upstream_are_limited(client: UpstreamClient, upstream: Upstream) -> None:
+    held: list[Connection] = [await client.connection(upstream.base_url) for _ in range(2)]
+    with pytest.raises(NoConnectionFree):
+        await client.connection(upstream.base_url)
+    held[0].close()
+    await client.connection(upstream.base_url)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "http://no-such-host.invalid:80", "https://127.0.0.1:1"])
+async def test_what_cannot_be_reached_says_so_before_anything_is_sent(client: UpstreamClient, address: str) -> None:
+    with pytest.raises(ConnectFailed):
+        await client.connection(address)
+
+
+async def test_closing_the_client_cuts_what_is_being_read(client: UpstreamClient, upstream: Upstream) -> None:
+    upstream.answer = says_and_waits()
+    connection = await client.connection(upstream.base_url)
+    connection.send(b"/v1/x", b"", b"")
+    reading = asyncio.ensure_future(connection.head())
+    await asyncio.wait_for(upstream.arrived.wait(), 5)
+    client.close()
+    with pytest.raises(UpstreamCut):
+        await reading
+
+
+async def test_a_certificate_that_the_system_does_not_trust_is_refused_and_one_it_trusts_is_taken(
+    client: UpstreamClient, upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(whole(b"secret"))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    upstream.base_url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+    with pytest.raises(ConnectFailed, match="certificate verify failed"):
+        await client.connection(upstream.base_url)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    trusting = UpstreamClient(LIMITS, connect_timeout_s=1.0, connections_max=2)
+    assert await ask(trusting, upstream) == (200, b"secret")
+    trusting.close()
+    server.close()
+    await asyncio.sleep(0.05)
