@@ -1,40 +1,56 @@
 """What the demo prints at its end: the table of margins, the documents, the addresses, and something to paste."""
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from billing.margin import Margin
-from config.demo.rows import DemoTenant
+from config.demo.rows import CURRENCY, DemoTenant
 from inference.models import PoolHour
 from money.amount import Money
 
 
 def shown(amount: Money) -> str:
     """Six decimals: a demo's hour of traffic earns fractions of a cent."""
-    return f"{amount.decimal:,.6f} {amount.currency}"
+    return f"{amount.decimal:,.6f}"
+
+
+def table_of(title: str, names: Sequence[str], figures: Sequence[str]) -> Table:
+    """A table that fits a terminal of 80 columns: names to the left, figures to the right."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in names:
+        table.add_column(name)
+    for figure in figures:
+        table.add_column(figure, justify="right")
+    return table
 
 
 def margins(rows: Iterable[Margin]) -> Table:
-    table = Table(title="What was made and what it cost to make (simulated hardware)")
-    for column in ("tenant", "model", "requests", "input", "output", "revenue", "cost", "margin"):
-        table.add_column(column, justify="left" if column in ("tenant", "model") else "right")
-    for row in rows:
-        counts = (f"{count:,}" for count in (row.requests, row.input_tokens, row.output_tokens))
-        table.add_row(row.tenant, row.offering, *counts, shown(row.revenue), shown(row.cost), shown(row.margin))
+    """Tokens, revenue, cost and margin by tenant and model."""
+    figures = ("requests", "input", "output", "revenue", "cost", "margin")
+    table = table_of(f"What was made, sold and left over, in {CURRENCY} (simulated)", ["tenant, model"], figures)
+    for tenant, of_tenant in groupby(rows, key=lambda row: row.tenant):
+        table.add_row(tenant, style="bold")
+        for row in of_tenant:
+            counts = (f"{count:,}" for count in (row.requests, row.input_tokens, row.output_tokens))
+            amounts = (shown(amount) for amount in (row.revenue, row.cost, row.margin))
+            table.add_row(f"  {row.offering}", *counts, *amounts)
     return table
 
 
 def pool_hours(rows: Iterable[PoolHour]) -> Table:
     """Busy time is what the tokens above cost; idle time is what a real factory would fill."""
-    table = Table(title="Each pool's hour: what it cost, and how much of that tokens carry")
-    for column in ("hour (UTC)", "pool", "cost", "allocated", "unallocated"):
-        table.add_column(column, justify="left" if column in ("hour (UTC)", "pool") else "right")
+    figures = ("cost", "allocated", "unallocated")
+    table = table_of(
+        f"What each pool's hour cost, in {CURRENCY}, and what of it tokens carry", ["hour", "pool"], figures
+    )
     for row in rows:
         amounts = (shown(Money.of(part, row.currency)) for part in (row.cost, row.allocated, row.unallocated))
-        table.add_row(f"{row.hour_start:%Y-%m-%d %H:%M}", f"{row.pool} ({row.pool.hardware})", *amounts)
+        table.add_row(f"{row.hour_start:%H:%M} UTC", f"{row.pool.devices} x {row.pool.hardware.device}", *amounts)
     return table
 
 
