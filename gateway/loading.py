@@ -71,7 +71,7 @@ class DatabaseSnapshots:
                 with self._connect() as connection:
                     self._follow(connection)
                 return
-            except (psycopg.Error, OSError) as problem:
+            except Exception as problem:  # Whatever it is: if this thread ended, no key could be revoked any more.
                 self._trouble(problem)
             if self._stopped_within(RETRY_S):
                 return

@@ -107,7 +107,7 @@ def unpack(saved: bytes) -> Rows:
     """Raises SnapshotUnreadable."""
     try:
         rows = _unpack(saved)
-    except msgspec.MsgspecError as problem:
+    except ValueError as problem:  # Of msgspec, or a text that is not UTF-8.
         raise SnapshotUnreadable(str(problem)) from problem
     if rows.format != FORMAT:
         raise SnapshotUnreadable(f"Its format is {rows.format}, not {FORMAT}.")
