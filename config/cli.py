@@ -1,8 +1,10 @@
 """The console script `tokenworks`: Django's command line, with our own commands in front and the servers running."""
 
 import os
+import signal
 import sys
 from contextlib import ExitStack
+from types import FrameType
 
 HELP = ("help", "version", "--help", "--version", "-h")
 NEED_NO_SERVER = ("simulate", "replay")  # They stand for somebody else's machine.
@@ -23,11 +25,17 @@ def main() -> None:
     wanted = embedded.left_to_us(settings.TOKENWORKS_HOME, settings.DATABASE_URL, settings.REDIS_URL)
     with ExitStack() as stack:
         if any(wanted) and needs_servers(sys.argv):
+            signal.signal(signal.SIGTERM, leave)
             try:
                 stack.enter_context(embedded.hold(settings.TOKENWORKS_HOME, wanted=wanted))
             except (env.BadSetting, embedded.EmbeddedServerFailed) as problem:
                 sys.exit(f"tokenworks does not start: {problem}")
         execute_from_command_line(sys.argv)
+
+
+def leave(number: int, _frame: FrameType | None) -> None:
+    """End by way of the blocks that are open, so that the servers stop with their last holder."""
+    sys.exit(128 + number)
 
 
 def needs_servers(arguments: list[str]) -> bool:
