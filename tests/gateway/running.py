@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 
 from gateway.config import GatewayConfig
+from gateway.front import BoundedHttp
 from gateway.loading import Snapshots
 from gateway.server import Gateway
 from gateway.snapshot import Rows, Snapshot
@@ -131,7 +132,7 @@ async def running_gateway(home: Path, snapshots: Snapshots | None, **changes: An
     server = uvicorn.Server(
         uvicorn.Config(
             gateway,
-            http="httptools",
+            http=BoundedHttp,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -14,6 +14,7 @@ from tests.gateway.running import (
     OUTPUT_TOKENS_MAX,
     REVOKED_KEY,
     SUSPENDED_KEY,
+    TIMEOUT_S,
     Answered,
     FixedSnapshots,
     Running,
@@ -169,6 +170,31 @@ async def test_without_a_snapshot_a_good_key_is_503_and_not_401(gateway: Running
     answered = await post(gateway, chat())
     assert_refused(gateway, answered, 503, "not_ready")
     assert answered.headers["retry-after"] == "1"
+
+
+async def test_a_head_over_the_limit_is_431(gateway: Running) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    reading = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n{"))
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nx: ")
+    async with asyncio.timeout(TIMEOUT_S):
+        while not reading.done():
+            writer.write(b"y" * 1000)
+            await asyncio.sleep(0)
+    assert (await reading).startswith(b"HTTP/1.1 431 ")
+    writer.close()
+
+
+async def test_a_body_before_a_head_is_not_taken_for_a_part_of_it(gateway: Running) -> None:
+    first = http_request(b"x" * 100_000).replace(b"connection: close", b"x: y")
+    second = http_request(method="GET", path="/v1/models")
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(first + second[:-4])
+    await asyncio.sleep(0.05)
+    writer.write(second[-4:])
+    answers = await reader.read()
+    writer.close()
+    assert b"HTTP/1.1 400 " in answers
+    assert b"HTTP/1.1 200 " in answers
 
 
 JSON = st.recursive(

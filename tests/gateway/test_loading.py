@@ -50,7 +50,7 @@ def refusal(snapshots: DatabaseSnapshots, person: Person) -> str | None:
     return snapshots.current.principals[digest(person.secret)].refusal
 
 
-def execute(sql: str, *values: object) -> None:
+def execute(sql: str, *values: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
 
