@@ -41,8 +41,9 @@ class EventSplitter:
             if end - start > self._event_bytes_max:
                 self._refuse(end - start)
             start = scan_from = end
-        if stream is not self._pending:
-            self._pending = bytearray(stream[start:])
+        if stream is piece:
+            if start < len(piece):
+                self._pending = bytearray(piece[start:])
         elif start:
             del self._pending[:start]
         if len(self._pending) > self._event_bytes_max:
