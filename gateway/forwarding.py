@@ -6,7 +6,8 @@ from gateway.errors import NoWorker
 from gateway.plane import Plane
 from gateway.relay import StreamRelay, relay_whole
 from gateway.snapshot import Sold
-from gateway.upstream import ConnectFailed, Connection, request_headers
+from gateway.troubles import ConnectFailed
+from gateway.upstream import Connection, request_headers
 from metering.usage import Outcome
 from providers.dialects import DIALECTS
 from providers.dialects.dialect import ChatCall

@@ -4,7 +4,8 @@ import asyncio
 import ssl
 from urllib.parse import urlsplit
 
-from gateway.upstream import AnswerLimits, ConnectFailed, Connection, NoConnectionFree
+from gateway.troubles import ConnectFailed, NoConnectionFree
+from gateway.upstream import AnswerLimits, Connection
 
 # vLLM and other uvicorn servers close a connection that was unused for 5 seconds. Ours must be closed sooner: a request
 # that is written into a closing connection is lost, and is not repeated.

@@ -11,7 +11,8 @@ from gateway.asgi import JSON_TYPE, Request
 from gateway.attempt import Attempt, now_us
 from gateway.errors import Refusal, UpstreamBroken, UpstreamSilent
 from gateway.sse import EventSplitter, EventTooLarge, data_of, event_of
-from gateway.upstream import Abandoned, Connection, UpstreamCut, UpstreamTimeout, UpstreamTrouble
+from gateway.troubles import Abandoned, UpstreamCut, UpstreamTimeout, UpstreamTrouble
+from gateway.upstream import Connection
 from metering.usage import Outcome
 from providers.dialects.dialect import AnswerStream, ChatDialect, Counted, GarbledAnswer
 

@@ -1,14 +1,5 @@
 """The HTTP client for upstreams: connections that are kept alive, and one answer at a time on each.
 
-    UpstreamTrouble
-    ├── ConnectFailed        nothing was sent: another worker may be tried
-    │   └── NoConnectionFree
-    ├── UpstreamTimeout
-    ├── UpstreamCut          the connection ended before the answer did
-    ├── UpstreamGarbled      what came is not HTTP
-    ├── AnswerTooLarge       the head or the whole answer is over its limit
-    └── Abandoned            we ended it ourselves: the caller had left
-
 A connection is a protocol over llhttp: bytes go from the socket to the reader without a task or a callback in
 between, and one sweep in a while looks after the times of all of them, so that a request needs no timer of its own.
 Nothing is ever sent twice: once the first byte of a request has left, its connection's trouble is the request's.
@@ -20,44 +11,11 @@ from typing import NamedTuple, Protocol
 
 import httptools
 
+from gateway.troubles import Abandoned, AnswerTooLarge, UpstreamCut, UpstreamGarbled, UpstreamTimeout, UpstreamTrouble
+
 PAUSE_READING_BYTES = 256 * 1024  # What one answer may hold unread before its upstream is made to wait.
 LINGER_S = 1.0  # How long the end of an answer may take of which nothing more is needed.
 JOIN_BYTES_MAX = 64 * 1024  # A body up to this is joined to its head: one write costs less than the copy.
-
-
-class UpstreamTrouble(Exception):
-    """The upstream did not answer as it should."""
-
-    def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or type(self).__doc__)
-
-
-class ConnectFailed(UpstreamTrouble):
-    """No connection to the upstream could be made; nothing was sent."""
-
-
-class NoConnectionFree(ConnectFailed):
-    """All connections to this upstream that we allow ourselves are busy."""
-
-
-class UpstreamTimeout(UpstreamTrouble):
-    """The upstream stayed silent for too long."""
-
-
-class UpstreamCut(UpstreamTrouble):
-    """The upstream ended the connection before its answer was whole."""
-
-
-class UpstreamGarbled(UpstreamTrouble):
-    """The upstream's answer is not HTTP."""
-
-
-class AnswerTooLarge(UpstreamTrouble):
-    """The upstream's answer is over the limit."""
-
-
-class Abandoned(UpstreamTrouble):
-    """The answer is not wanted any more."""
 
 
 class AnswerLimits(NamedTuple):

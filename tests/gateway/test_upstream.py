@@ -10,7 +10,8 @@ import pytest
 
 from gateway import pool
 from gateway.pool import UpstreamClient
-from gateway.upstream import AnswerLimits, ConnectFailed, Connection, NoConnectionFree, UpstreamCut
+from gateway.troubles import ConnectFailed, NoConnectionFree, UpstreamCut
+from gateway.upstream import AnswerLimits, Connection
 from tests.gateway.upstreams import (
     LAST_CHUNK,
     STREAM_HEAD,
