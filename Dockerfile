@@ -29,6 +29,4 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-m", "config.probe", "http://127.0.0.1:8000/health"]
-CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", \
-     "--loop", "uvloop", "--http", "httptools", "--ws", "none", "--lifespan", "on", "--timeout-keep-alive", "75", \
-     "--timeout-graceful-shutdown", "20", "--log-level", "info", "--no-access-log", "--no-server-header"]
+CMD ["python", "-m", "config.web"]

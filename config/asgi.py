@@ -3,7 +3,6 @@
 A gateway process never loads Django: the office is built only where it is wanted.
 """
 
-import logging.config
 import os
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -86,5 +85,4 @@ async def lifespan(gateway: Gateway | None, receive: Receive, send: Send) -> Non
     await send({"type": "lifespan.shutdown.complete"})
 
 
-logging.config.dictConfig(settings.LOGGING)
 application = build(settings.TOKENWORKS_PLANES)

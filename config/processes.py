@@ -8,13 +8,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from config import settings
+from config import settings, web
 from config.probe import answers
 
 # Two tasks at a time. A single worker need not look for others before it begins.
 WORKER_OPTIONS = ("--concurrency", "2", "--hostname", "worker@%h", "--without-mingle", "--without-gossip")
-KEEP_ALIVE_S = 75  # Longer than callers' pools keep an idle connection, so that they close it and we do not.
-WEB_GRACE_S = 20
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - recognised here, not listened on
 
 
@@ -46,25 +44,8 @@ def standard() -> list[Process]:
         Process("worker", (*celery, "worker", *WORKER_OPTIONS, "--loglevel", "INFO")),
         Process("beat", (*celery, *beat, "--loglevel", "INFO")),
         Process("shipper", (python, str(settings.BASE_DIR / "manage.py"), "ship")),
-        Process("web", web_command(python), ready_url=f"{address()}/health", stop_grace_s=WEB_GRACE_S + 5),
+        Process("web", (python, "-m", "config.web"), ready_url=f"{address()}/health", stop_grace_s=web.GRACE_S + 5),
     ]
-
-
-def web_command(python: str) -> tuple[str, ...]:
-    """uvicorn with the planes of TOKENWORKS_PLANES; without an access log, which would cost a line a request."""
-    options = {
-        "--host": settings.TOKENWORKS_HOST,
-        "--port": str(settings.TOKENWORKS_PORT),
-        "--loop": "uvloop",
-        "--http": "httptools",
-        "--ws": "none",
-        "--lifespan": "on",
-        "--timeout-keep-alive": str(KEEP_ALIVE_S),
-        "--timeout-graceful-shutdown": str(WEB_GRACE_S),
-        "--log-level": "info",
-    }
-    flags = [part for option in options.items() for part in option]
-    return (python, "-m", "uvicorn", "config.asgi:application", *flags, "--no-access-log", "--no-server-header")
 
 
 def address() -> str:
