@@ -27,6 +27,7 @@ def main() -> None:
         timeout_graceful_shutdown=GRACE_S,
         access_log=False,  # It would cost a line a request.
         server_header=False,
+        proxy_headers=False,  # Nothing here trusts an address that a caller can write.
         log_config=settings.LOGGING,
     )
 
