@@ -21,6 +21,17 @@ def join(members: Mapping[str, Raw | bytes]) -> bytes:
     return b"{" + b",".join([_encode_name(name) + b":" + bytes(value) for name, value in members.items()]) + b"}"
 
 
+def are_all_of(members: Mapping[str, Raw], document: bytes) -> bool:
+    """Whether the document is these members and nothing else: no spaces around them, and no name twice.
+
+    A name that stands there twice was read once, and so a document that holds one is longer than its members are.
+    """
+    size = 1
+    for name, value in members.items():
+        size += len(name) + len(value) + 4  # Its quotes, its colon, and the comma or the brace behind it.
+    return size == len(document)
+
+
 def cut(document: bytes, name: str, value: bytes) -> bytes:
     """The object without one member, whose value is given as it stands there.
 

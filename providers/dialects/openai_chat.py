@@ -90,8 +90,11 @@ class OpenAIChat:
     path = b"/v1/chat/completions"
 
     def request_body(self, call: ChatCall, model_name: str) -> bytes:
-        """The caller's own bytes, where neither the model's name nor the stream options have to change."""
-        if model_name == call.model and not call.streamed:
+        """What was read of the caller's body; its own bytes, where they are just that and nothing has to change.
+
+        Bytes that hold a name twice never go on: an upstream that takes the first one would see other limits.
+        """
+        if model_name == call.model and not call.streamed and members.are_all_of(call.members, call.body):
             return call.body
         changed: dict[str, Raw | bytes] = {**call.members, "model": msgspec.json.encode(model_name)}
         if call.streamed:

@@ -113,9 +113,28 @@ async def test_a_body_that_needs_no_change_goes_on_byte_for_byte(
 ) -> None:
     snapshots.current = build(rows(upstream.base_url, deployments=[deployment(model_name=MODEL)]))
     upstream.answer = says(whole(completion()))
-    body = b'{ "model" : "llama-3.3-70b",\n "messages":[{"role":"user","content":"\\u00e4 1.0e2"}], "seed": 1.50 }'
+    body = (
+        b'{"model":"llama-3.3-70b","messages":[ {"role":"user","content":"\\u00e4 1.0e2"} ],"seed":1.50,"x":{"b" :1}}'
+    )
     await post(gateway, body)
     assert upstream.received[0].body == body
+
+
+@pytest.mark.parametrize("streamed", [b"false", b"true"])
+@pytest.mark.parametrize("model_name", [MODEL, "model-at-worker"])
+@pytest.mark.parametrize("space", [b"", b" "])
+async def test_a_name_that_stands_twice_reaches_the_upstream_once_with_the_value_that_we_checked(
+    gateway: Running, upstream: Upstream, snapshots: FixedSnapshots, model_name: str, streamed: bytes, space: bytes
+) -> None:
+    snapshots.current = build(rows(upstream.base_url, deployments=[deployment(model_name=model_name)]))
+    upstream.answer = streams(*vllm_stream(WORDS)) if streamed == b"true" else says(whole(completion()))
+    twice = (b'"max_tokens":4000', b'"n":9', b'"model":"other"', b'"max_tokens":5', b'"n":1', b'"m\\u006fdel":"%b"')
+    body = b"{" + b",".join((*twice, b'"messages":[{}]', b'"stream":%b')) + space + b"}"
+    assert (await post(gateway, body % (MODEL.encode(), streamed))).status == 200
+    pairs = json.loads(upstream.received[0].body, object_pairs_hook=list)
+    assert len(pairs) == len(dict(pairs))
+    seen = dict(pairs)
+    assert (seen["max_tokens"], seen["n"], seen["model"]) == (5, 1, model_name)
 
 
 async def test_values_pass_byte_for_byte_where_the_model_name_changes(gateway: Running, upstream: Upstream) -> None:

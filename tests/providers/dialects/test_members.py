@@ -63,3 +63,18 @@ def test_a_text_that_looks_like_the_member_is_left_alone() -> None:
 def test_what_is_no_object_is_unreadable(document: bytes) -> None:
     with pytest.raises(members.UNREADABLE):
         members.read(document)
+
+
+@given(st.dictionaries(st.text(st.characters(max_codepoint=0x7E, min_codepoint=0x21), max_size=3), VALUES, max_size=4))
+def test_a_compact_document_is_all_of_its_members_and_one_with_spaces_is_not(given: dict[str, Any]) -> None:
+    compact = json.dumps(given, separators=(",", ":")).encode()
+    plain = bool(given) and not any(character in name for name in given for character in '"\\')
+    assert members.are_all_of(members.read(compact), compact) == plain
+    assert not members.are_all_of(members.read(compact), compact + b" ")
+
+
+@pytest.mark.parametrize(
+    "document", [b'{"a":1,"a":1}', b'{"a":1,"\\u0061":22}', b'{"":1,"":1}', b'{"a":1,"b":2,"a":3}']
+)
+def test_a_document_with_a_name_twice_is_more_than_its_members(document: bytes) -> None:
+    assert not members.are_all_of(members.read(document), document)
