@@ -15,7 +15,7 @@ from providers.dialects import DIALECTS
 from providers.snapshot import Deployment, Offering
 from tenants.snapshot import Principal
 
-FORMAT = 1  # Of the saved file. A file of another format is not read.
+FORMAT = 2  # Of the saved file. A file of another format is not read.
 
 log = logging.getLogger(__name__)
 

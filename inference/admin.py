@@ -49,7 +49,7 @@ class PoolAdmin(FinalNamesAdmin):
 
 @admin.register(Worker)
 class WorkerAdmin(ModelAdmin):
-    list_display = ["base_url", "pool", "kind", "enabled"]
+    list_display = ["base_url", "pool", "kind", "requests_running_max", "enabled"]
     list_filter = ["engine", "enabled"]
     list_select_related = ["pool__upstream"]
 

@@ -190,11 +190,23 @@ class Worker(models.Model):
     pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="workers")
     base_url = models.CharField(max_length=200, unique=True, validators=[worker_address])
     engine = models.CharField(max_length=20, choices=Engine)
+    requests_running_max = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(limits.REQUESTS_RUNNING_MAX)],
+        help_text="How many requests the engine works on at once (vLLM: --max-num-seqs); more wait in its queue. "
+        "Empty: the gateway goes by the queue that the engine reports.",
+    )
     enabled = models.BooleanField(default=True)
 
     class Meta:
         ordering = ["base_url"]
         constraints = [
+            _holds(
+                "requests_running_max",
+                Q(requests_running_max__range=(1, limits.REQUESTS_RUNNING_MAX)),
+                f"requests_running_max is out of bounds. Give 1 to {limits.REQUESTS_RUNNING_MAX:,}.",
+            ),
             _holds("engine", Q(engine__in=("simulator", "vllm")), "engine must be: simulator or vllm."),
         ]
 

@@ -37,7 +37,25 @@ class OfferingAdmin(FinalNamesAdmin):
 
 @admin.register(Deployment)
 class DeploymentAdmin(FinalNamesAdmin):
-    list_display = ["slug", "offering", "upstream", "model_name", "dialect", "priority", "weight", "enabled"]
+    list_display = [
+        "slug",
+        "offering",
+        "upstream",
+        "model_name",
+        "priority",
+        "relative_cost",
+        "weight",
+        "overflow_queue_max",
+        "enabled",
+    ]
     list_filter = ["offering", "upstream", "enabled"]
     list_select_related = ["offering", "upstream"]
     search_fields = ["slug", "model_name"]
+    fieldsets = [
+        (None, {"fields": ["slug", "offering", "upstream", "model_name", "dialect", "enabled"]}),
+        (
+            "Routing",
+            {"fields": ["priority", "relative_cost", "weight", "overflow_queue_max", "prefix_bytes"]},
+        ),
+        ("Timeouts", {"fields": ["connect_timeout_s", "first_byte_timeout_s", "idle_timeout_s"]}),
+    ]

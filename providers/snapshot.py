@@ -25,17 +25,22 @@ class Offering(msgspec.Struct, frozen=True):
 
 DEPLOYMENTS_SQL = """
 SELECT deployment.slug, offering.name, upstream.slug, upstream.kind,
-       deployment.model_name, deployment.dialect, deployment.priority, deployment.weight
+       deployment.model_name, deployment.dialect, deployment.priority, deployment.weight,
+       deployment.relative_cost, deployment.overflow_queue_max, deployment.prefix_bytes,
+       deployment.connect_timeout_s, deployment.first_byte_timeout_s, deployment.idle_timeout_s
 FROM providers_deployment AS deployment
 JOIN providers_offering AS offering ON offering.id = deployment.offering_id
 JOIN providers_upstream AS upstream ON upstream.id = deployment.upstream_id
 WHERE deployment.enabled AND offering.enabled AND upstream.enabled
-ORDER BY offering.name, deployment.priority, deployment.slug
+ORDER BY offering.name, deployment.priority, deployment.relative_cost, deployment.slug
 """
 
 
 class Deployment(msgspec.Struct, frozen=True):
-    """An enabled deployment of an enabled offering at an enabled upstream."""
+    """An enabled deployment of an enabled offering at an enabled upstream.
+
+    `overflow_queue_max` is None where its queue may grow, a time-out is None where the gateway's own holds.
+    """
 
     slug: str
     offering: str
@@ -45,3 +50,9 @@ class Deployment(msgspec.Struct, frozen=True):
     dialect: str
     priority: int
     weight: int
+    relative_cost: int = 0
+    overflow_queue_max: int | None = None
+    prefix_bytes: int = 0
+    connect_timeout_s: float | None = None
+    first_byte_timeout_s: float | None = None
+    idle_timeout_s: float | None = None

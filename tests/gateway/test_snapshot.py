@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from gateway.snapshot import SnapshotUnreadable, build, pack, unpack
+from gateway.snapshot import FORMAT, SnapshotUnreadable, build, pack, unpack
 from tests.gateway.running import ACME, MALLORY, MODEL, deployment, rows
 
 
@@ -41,5 +41,5 @@ def test_a_damaged_file_is_unreadable(saved: bytes) -> None:
 
 
 def test_a_file_of_another_format_is_unreadable() -> None:
-    with pytest.raises(SnapshotUnreadable, match="format is 2"):
-        unpack(pack(msgspec.structs.replace(rows(), format=2)))
+    with pytest.raises(SnapshotUnreadable, match=f"format is {FORMAT + 1}"):
+        unpack(pack(msgspec.structs.replace(rows(), format=FORMAT + 1)))

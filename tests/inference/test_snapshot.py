@@ -10,7 +10,9 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def worker(pool: Pool) -> Worker:
-    return Worker.objects.create(pool=pool, base_url="http://127.0.0.1:9101", engine="simulator")
+    return Worker.objects.create(
+        pool=pool, base_url="http://127.0.0.1:9101", engine="simulator", requests_running_max=8
+    )
 
 
 def seen() -> list[SeenWorker]:
@@ -20,7 +22,7 @@ def seen() -> list[SeenWorker]:
 
 
 def test_the_gateway_sees_the_workers_of_an_upstream(worker: Worker) -> None:
-    assert seen() == [SeenWorker("berlin", "http://127.0.0.1:9101", "simulator")]
+    assert seen() == [SeenWorker("berlin", "http://127.0.0.1:9101", "simulator", 8)]
 
 
 def test_a_disabled_worker_is_not_seen(worker: Worker) -> None:

@@ -29,6 +29,11 @@ def deployment() -> Deployment:
         upstream=Upstream.objects.create(slug="berlin", name="Berlin"),
         model_name="llama",
         weight=2,
+        relative_cost=7,
+        overflow_queue_max=4,
+        prefix_bytes=512,
+        connect_timeout_s=2,
+        first_byte_timeout_s=30,
     )
 
 
@@ -36,7 +41,9 @@ def deployment() -> Deployment:
 def test_the_gateway_sees_what_it_needs_of_a_deployment() -> None:
     deployment()
     assert deployments() == [
-        SeenDeployment("llama-at-berlin", "llama-3.3-70b", "berlin", "pool", "llama", "openai_chat", 0, 2)
+        SeenDeployment(
+            "llama-at-berlin", "llama-3.3-70b", "berlin", "pool", "llama", "openai_chat", 0, 2, 7, 4, 512, 2, 30, None
+        )
     ]
 
 
