@@ -10,7 +10,7 @@ from gateway.troubles import ConnectFailed
 from gateway.upstream import Connection, request_headers
 from metering.usage import Outcome
 from providers.dialects import DIALECTS
-from providers.dialects.dialect import ChatCall
+from providers.dialects.dialect import Call
 from providers.snapshot import Deployment
 from tenants.snapshot import Principal
 
@@ -24,17 +24,17 @@ HEADERS = request_headers(
 )
 
 
-async def forward(plane: Plane, request: Request, principal: Principal, sold: Sold, call: ChatCall) -> None:
-    """Send a chat call to a deployment of the offering and relay its answer; its event is written, however it ends."""
+async def forward(plane: Plane, request: Request, principal: Principal, sold: Sold, call: Call) -> None:
+    """Send a call to a deployment of the offering and relay its answer; its event is written, however it ends."""
     deployment, connection = await connect(plane, sold)
-    dialect = DIALECTS[deployment.dialect]
-    body = dialect.request_body(call, deployment.model_name)
+    call_format = DIALECTS[deployment.dialect][call.kind]
+    body = call_format.request_body(call, deployment.model_name)
     attempt = Attempt(plane.journal, request, principal, deployment, call.streamed)
-    stream = dialect.follow(call) if call.streamed else None
+    stream = call_format.follow(call) if call.streamed else None
     try:
-        connection.send(dialect.path, HEADERS + request.id_line, body)
+        connection.send(call_format.path, HEADERS + request.id_line, body)
         if stream is None:
-            await relay_whole(attempt, connection, dialect, request)
+            await relay_whole(attempt, connection, call_format, request)
         else:
             await StreamRelay(attempt, connection, stream, request, plane.config.event_bytes_max).run()
     finally:

@@ -14,7 +14,7 @@ from gateway.sse import EventSplitter, EventTooLarge, data_of, event_of
 from gateway.troubles import Abandoned, UpstreamCut, UpstreamTimeout, UpstreamTrouble
 from gateway.upstream import Connection
 from metering.usage import Outcome
-from providers.dialects.dialect import AnswerStream, ChatDialect, Counted, GarbledAnswer
+from providers.dialects.dialect import AnswerStream, CallFormat, Counted, GarbledAnswer
 
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 NO_CACHE = (b"cache-control", b"no-cache")
@@ -44,7 +44,7 @@ def broken_off(attempt: Attempt, trouble: Exception, counted: Counted | None = N
     return refusal(trouble)
 
 
-async def relay_whole(attempt: Attempt, connection: Connection, dialect: ChatDialect, request: Request) -> None:
+async def relay_whole(attempt: Attempt, connection: Connection, call_format: CallFormat, request: Request) -> None:
     """Read an answer to its end, settle, and give it away."""
     try:
         status = attempt.upstream_status = await connection.head()
@@ -53,7 +53,7 @@ async def relay_whole(attempt: Attempt, connection: Connection, dialect: ChatDia
             await relay_rejection(attempt, connection, request)
             return
         body = await connection.read_all()
-        counted = dialect.count(body)
+        counted = call_format.count(body)
     except TROUBLES as trouble:
         raise broken_off(attempt, trouble) from trouble
     attempt.close(Outcome.CLIENT_DISCONNECTED if request.has_left() else Outcome.COMPLETED, counted)

@@ -91,7 +91,7 @@ class Deployment(FinalNames):
     """
 
     class Dialect(models.TextChoices):
-        OPENAI_CHAT = "openai_chat", "OpenAI chat completions"
+        OPENAI = "openai", "OpenAI: chat, completions, embeddings"
 
     final_fields = ("slug", "offering", "upstream")
 
@@ -99,7 +99,7 @@ class Deployment(FinalNames):
     offering = models.ForeignKey(Offering, on_delete=models.PROTECT, related_name="deployments")
     upstream = models.ForeignKey(Upstream, on_delete=models.PROTECT, related_name="deployments")
     model_name = models.CharField(max_length=200, help_text="The model's name at the upstream.")
-    dialect = models.CharField(max_length=30, choices=Dialect, default=Dialect.OPENAI_CHAT)
+    dialect = models.CharField(max_length=30, choices=Dialect, default=Dialect.OPENAI)
     priority = models.PositiveSmallIntegerField(default=0, help_text="The lowest number is tried first.")
     relative_cost = models.PositiveIntegerField(
         default=0,
@@ -140,9 +140,9 @@ class Deployment(FinalNames):
             _from_to("first_byte_timeout_s", 1, TIMEOUT_S_MAX),
             _from_to("idle_timeout_s", 1, TIMEOUT_S_MAX),
             models.CheckConstraint(
-                condition=Q(dialect="openai_chat"),
+                condition=Q(dialect="openai"),
                 name="providers_deployment_dialect",
-                violation_error_message="dialect must be: openai_chat.",
+                violation_error_message="dialect must be: openai.",
             ),
         ]
 

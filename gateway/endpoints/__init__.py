@@ -1,19 +1,16 @@
 """What the gateway answers, by path and method. Every endpoint knows its caller; none is reached without a key."""
 
-from collections.abc import Awaitable, Callable
-
-from gateway.asgi import Request
+from gateway.endpoints.calling import Endpoint
 from gateway.endpoints.chat_completions import chat_completions
+from gateway.endpoints.completions import completions
+from gateway.endpoints.embeddings import embeddings
 from gateway.endpoints.models import list_models, retrieve_model
 from gateway.errors import MethodNotAllowed, UnknownPath
-from gateway.plane import Plane
-from gateway.snapshot import Snapshot
-from tenants.snapshot import Principal
-
-Endpoint = Callable[[Plane, Snapshot, Principal, Request], Awaitable[None]]
 
 ENDPOINTS: dict[str, tuple[str, Endpoint]] = {
     "/v1/chat/completions": ("POST", chat_completions),
+    "/v1/completions": ("POST", completions),
+    "/v1/embeddings": ("POST", embeddings),
     "/v1/models": ("GET", list_models),
 }
 ENDPOINTS_BELOW: dict[str, tuple[str, Endpoint]] = {

@@ -1,5 +1,7 @@
 """What a wire format must be able to do for the gateway, and what is said of a request and its answer. Pure."""
 
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -20,16 +22,27 @@ class GarbledAnswer(ValueError):
     """What an upstream sent is not what its dialect allows."""
 
 
-class ChatCall(msgspec.Struct, frozen=True):
-    """A caller's chat request: what the gateway has to know, and all of it as bytes."""
+class Kind(StrEnum):
+    """What a call asks for, by the names of OpenTelemetry's `gen_ai.operation.name`."""
 
+    CHAT = "chat"
+    COMPLETION = "text_completion"
+    EMBEDDING = "embeddings"
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A caller's request to a model: what the gateway has to know, and all of it as bytes."""
+
+    kind: Kind
     model: str
-    streamed: bool
-    usage_wanted: bool  # An event with the usage, before the end of the stream.
-    running_usage_wanted: bool  # A running count on every event.
-    output_limits: dict[str, int]  # The caller's own limits of the answer's tokens, by name of the field.
     body: bytes  # As it came.
     members: dict[str, msgspec.Raw]  # Its members, each value as it came.
+    streamed: bool = False
+    usage_wanted: bool = False  # An event with the usage, before the end of the stream.
+    running_usage_wanted: bool = False  # A running count on every event.
+    output_limits: dict[str, int] = {}  # The caller's own limits of one answer's tokens, by name of the field.
+    prompts: int = 1  # Prompts that the call holds.
+    answers: int = 1  # Answers to each prompt; every one of them may be as long as the limits say.
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -69,12 +82,12 @@ class AnswerStream(Protocol):
         ...
 
 
-class ChatDialect(Protocol):
-    """The wire format of a deployment that chats."""
+class CallFormat(Protocol):
+    """How one kind of call is put to a deployment, and its answer understood."""
 
     path: bytes
 
-    def request_body(self, call: ChatCall, model_name: str) -> bytes:
+    def request_body(self, call: Call, model_name: str) -> bytes:
         """The body to send, for the model's name at the upstream; it always asks for the usage."""
         ...
 
@@ -82,4 +95,7 @@ class ChatDialect(Protocol):
         """What an answer that was not streamed used. Raises GarbledAnswer."""
         ...
 
-    def follow(self, call: ChatCall) -> AnswerStream: ...
+    def follow(self, call: Call) -> AnswerStream: ...
+
+
+Dialect = Mapping[Kind, CallFormat]

@@ -5,9 +5,14 @@
     input_uncached = prompt_tokens - prompt_tokens_details.cached_tokens
     output         = completion_tokens - completion_tokens_details.reasoning_tokens
 
+Where one request gets several answers, vLLM and SGLang put into a streamed event the usage of its choice alone: the
+prompt that it answers and what was written of it. Until the last usage, which is of the whole, the newest of each
+choice are therefore added up, and each prompt counts once.
+
 Source: OpenAI API reference, "The completion object", `usage`.
 """
 
+from collections import Counter
 from typing import Annotated
 
 import msgspec
@@ -29,7 +34,7 @@ class CompletionDetails(msgspec.Struct):
     reasoning_tokens: Tokens | None = None
 
 
-class Report(msgspec.Struct):
+class Report(msgspec.Struct, omit_defaults=True):
     """One usage object. What is missing or null was not reported; zero was."""
 
     prompt_tokens: Tokens | None = None
@@ -43,11 +48,30 @@ _read = msgspec.json.Decoder(Report).decode
 
 
 class UsageCount:
-    """The newest count of one answer. Of each field the last reported value holds; nothing is ever added up."""
+    """The newest count of one request. Of each field the last reported value holds; nothing is added to itself.
 
-    __slots__ = ("_cached", "_completion", "_flaw", "_newest", "_prompt", "_reasoning", "_total")
+    The request has `prompts` prompts and gets `answers` answers to each.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_answers",
+        "_cached",
+        "_choices",
+        "_completion",
+        "_completions",
+        "_flaw",
+        "_newest",
+        "_prompt",
+        "_prompts",
+        "_reasoning",
+        "_total",
+    )
+
+    def __init__(self, prompts: int = 1, answers: int = 1) -> None:
+        self._answers = answers
+        self._choices = prompts * answers
+        self._prompts: Counter[int] = Counter()  # The newest of each, only where there are several.
+        self._completions: Counter[int] = Counter()
         self._newest: bytes | None = None
         self._flaw: str | None = None
         self._prompt: int | None = None
@@ -58,13 +82,9 @@ class UsageCount:
 
     def take(self, words: bytes) -> None:
         """Take a usage object in; one that cannot be read is kept as it is and makes the count unknown."""
-        self._newest = words
-        try:
-            report = _read(words)
-        except UNREADABLE as problem:
-            self._flaw = f"the usage cannot be read: {problem}"
+        report = self._understood(words)
+        if report is None:
             return
-        self._flaw = None
         if report.prompt_tokens is not None:
             self._prompt = report.prompt_tokens
         if report.completion_tokens is not None:
@@ -76,6 +96,36 @@ class UsageCount:
         details = report.completion_tokens_details
         if details is not None and details.reasoning_tokens is not None:
             self._reasoning = details.reasoning_tokens
+
+    def take_of(self, choice: int, words: bytes) -> None:
+        """Take in the usage object of one choice of several. Choices are numbered from 0, prompt by prompt."""
+        report = self._understood(words)
+        if report is None:
+            return
+        if not 0 <= choice < self._choices:
+            self._flaw = f"the choice {choice} is none of the {self._choices} that were asked for"
+            return
+        if report.prompt_tokens is not None:
+            self._prompts[choice // self._answers] = report.prompt_tokens
+        if report.completion_tokens is not None:
+            self._completions[choice] = report.completion_tokens
+        self._prompt = self._prompts.total()
+        self._completion = self._completions.total()
+        self._total = self._prompt + self._completion
+
+    def report(self) -> bytes:
+        """The count as a usage object."""
+        return msgspec.json.encode(Report(self._prompt, self._completion, self._total))
+
+    def _understood(self, words: bytes) -> Report | None:
+        self._newest = words
+        try:
+            report = _read(words)
+        except UNREADABLE as problem:
+            self._flaw = f"the usage cannot be read: {problem}"
+            return None
+        self._flaw = None
+        return report
 
     def counted(self, source: UsageSource) -> Counted:
         """The count as disjoint units. `source` says what kind of report the newest one was."""

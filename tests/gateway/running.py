@@ -49,7 +49,7 @@ def deployment(slug: str = "llama-at-pool", upstream: str = "pool", **changes: A
         "offering": MODEL,
         "upstream_kind": "pool",
         "model_name": "model-at-worker",
-        "dialect": "openai_chat",
+        "dialect": "openai",
         "priority": 0,
         "weight": 1,
     }

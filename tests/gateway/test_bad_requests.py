@@ -144,7 +144,8 @@ async def test_a_caller_that_leaves_within_its_body_leaves_nothing_behind(gatewa
     [
         ("GET", "/v1/chat/completions", 405, "method_not_allowed"),
         ("DELETE", "/v1/models", 405, "method_not_allowed"),
-        ("POST", "/v1/embeddings", 404, "unknown_url"),
+        ("GET", "/v1/embeddings", 405, "method_not_allowed"),
+        ("POST", "/v1/responses", 404, "unknown_url"),
         ("GET", "/v1/" + "x" * 3000, 404, "unknown_url"),
         ("GET", "/v1/%2e%2e/models", 404, "unknown_url"),
     ],

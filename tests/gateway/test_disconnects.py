@@ -74,6 +74,17 @@ async def test_a_caller_that_reads_the_answer_and_leaves_before_the_usage_event_
     assert recorded.usage == Usage(input_uncached=PROMPT, output=28)
 
 
+async def test_a_caller_that_asks_for_many_answers_and_leaves_pays_for_all_of_them_and_not_for_the_last_one_seen(
+    gateway: Running, upstream: Upstream
+) -> None:
+    answers = [event("x", running(PROMPT, written), choice=choice) for written in (1, 2) for choice in range(5)]
+    upstream.answer = says_and_waits(STREAM_HEAD, *map(chunk, [*answers, event("last", running(PROMPT, 3))]))
+    await hang_up(gateway, chat(stream=True, n=5), lambda reader: reader.readuntil(b"last"))
+    recorded = await gateway.event()
+    assert (recorded.outcome, recorded.usage_source, recorded.billed) == ("client_disconnected", "running_count", True)
+    assert recorded.usage == Usage(input_uncached=PROMPT, output=3 + 2 + 2 + 2 + 2)
+
+
 async def test_a_caller_that_leaves_before_an_answer_in_one_piece_pays_for_it_in_full(
     gateway: Running, upstream: Upstream
 ) -> None:

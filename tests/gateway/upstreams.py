@@ -165,9 +165,9 @@ def completion(usage: Any = USAGE, content: str = "Hello there") -> bytes:
     return json.dumps(answer, separators=(",", ":")).encode()
 
 
-def event(content: str | None = None, usage: Any = None, finish: str | None = None) -> bytes:
+def event(content: str | None = None, usage: Any = None, finish: str | None = None, choice: int = 0) -> bytes:
     """A chunk as vLLM writes it: usage last, and absent where there is none. Without content: the usage event."""
-    delta = {"index": 0, "delta": {"content": content}, "finish_reason": finish}
+    delta = {"index": choice, "delta": {"content": content}, "finish_reason": finish}
     data: dict[str, Any] = {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",

@@ -36,7 +36,7 @@ def test_an_operator_changes_a_deployment_but_not_its_names(page: Client, deploy
     changed = {
         "slug": "other",
         "model_name": "llama-v2",
-        "dialect": "openai_chat",
+        "dialect": "openai",
         "priority": 1,
         "relative_cost": 5,
         "weight": 3,

@@ -42,7 +42,7 @@ def test_the_gateway_sees_what_it_needs_of_a_deployment() -> None:
     deployment()
     assert deployments() == [
         SeenDeployment(
-            "llama-at-berlin", "llama-3.3-70b", "berlin", "pool", "llama", "openai_chat", 0, 2, 7, 4, 512, 2, 30, None
+            "llama-at-berlin", "llama-3.3-70b", "berlin", "pool", "llama", "openai", 0, 2, 7, 4, 512, 2, 30, None
         )
     ]
 

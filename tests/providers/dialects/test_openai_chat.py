@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from metering.usage import Usage, UsageSource
 from providers.dialects.dialect import GarbledAnswer, InvalidRequest
-from providers.dialects.openai_chat import ChatStream, OpenAIChat, read_call
+from providers.dialects.openai_calls import ChoicesFormat
+from providers.dialects.openai_chat import read_call
+from providers.dialects.openai_stream import OpenAIStream
 from tests.gateway.upstreams import DONE, PROMPT, completion, event, running, vllm_stream
 
 MESSAGES = [{"role": "user", "content": "Say hello"}]
@@ -20,8 +22,8 @@ def body(**members: Any) -> bytes:
     return json.dumps({"model": "m", "messages": MESSAGES, **members}).encode()
 
 
-def follow(*events: bytes, usage_wanted: bool = False, running_usage_wanted: bool = False) -> ChatStream:
-    stream = ChatStream(usage_wanted, running_usage_wanted)
+def follow(*events: bytes, usage_wanted: bool = False, running_usage_wanted: bool = False) -> OpenAIStream:
+    stream = OpenAIStream(usage_wanted, running_usage_wanted)
     for each in events:
         stream.take(each[6:-2])
     return stream
@@ -100,8 +102,8 @@ def test_no_usage_event_is_owed_where_it_came_or_was_not_asked_for(usage_wanted:
 
 def test_a_null_usage_stays_where_usage_was_asked_for_and_goes_where_not() -> None:
     data = b'{"choices":[{}],"usage":null}'
-    assert ChatStream(True, False).take(data) is data
-    assert ChatStream(False, False).take(data) == b'{"choices":[{}]}'
+    assert OpenAIStream(True, False).take(data) is data
+    assert OpenAIStream(False, False).take(data) == b'{"choices":[{}]}'
 
 
 def test_an_error_event_is_a_failure() -> None:
@@ -113,13 +115,13 @@ def test_an_error_event_is_a_failure() -> None:
 @pytest.mark.parametrize("garbage", [b"", b"{", b"5", b"[]", b'{"choices":5}', b"<html>", b"\xff"])
 def test_an_event_that_is_no_chunk_is_garbled(garbage: bytes) -> None:
     with pytest.raises(GarbledAnswer):
-        ChatStream(False, False).take(garbage)
+        OpenAIStream(False, False).take(garbage)
 
 
 @pytest.mark.parametrize("garbage", [b"", b"{", b"5", b"{}", b'{"choices":5}', b"<html>"])
 def test_an_answer_that_is_no_completion_is_garbled(garbage: bytes) -> None:
     with pytest.raises(GarbledAnswer):
-        OpenAIChat().count(garbage)
+        ChoicesFormat(b"/v1/chat/completions").count(garbage)
 
 
 @given(prompt=TOKENS, output=TOKENS, cached=st.none() | TOKENS, words=st.lists(st.text(max_size=3), max_size=5))
@@ -128,9 +130,9 @@ def test_a_streamed_answer_counts_as_the_same_answer_in_one_piece(
 ) -> None:
     usage = {**running(prompt, output), "prompt_tokens_details": {"cached_tokens": cached}}
     streamed = follow(*vllm_stream(words, usage)).counted()
-    assert streamed == OpenAIChat().count(completion(usage))
+    assert streamed == ChoicesFormat(b"/v1/chat/completions").count(completion(usage))
 
 
 def test_usage_is_taken_out_byte_for_byte() -> None:
-    stream = ChatStream(False, False)
+    stream = OpenAIStream(False, False)
     assert stream.take(event("ä", running(1, 1))[6:-2]) == event("ä")[6:-2]

@@ -114,3 +114,35 @@ def test_words_over_the_limit_are_counted_and_not_kept() -> None:
     assert found.usage == Usage(input_uncached=10, output=5)
     assert found.upstream_usage is None
     assert "over 16384 bytes" in (found.flaw or "")
+
+
+def of_several(*reports: tuple[int, Any], prompts: int = 1, answers: int = 1) -> UsageCount:
+    count = UsageCount(prompts, answers)
+    for choice, each in reports:
+        count.take_of(choice, json.dumps(each).encode())
+    return count
+
+
+def test_running_counts_of_several_answers_are_each_newest_added_up_and_their_prompt_counts_once() -> None:
+    reports = [(choice, {"prompt_tokens": 9, "completion_tokens": n}) for n in range(1, 4) for choice in range(4)]
+    counted = of_several(*reports[:-1], answers=4).counted(UsageSource.RUNNING_COUNT)
+    assert counted.usage == Usage(input_uncached=9, output=3 + 3 + 3 + 2)
+
+
+def test_each_of_several_prompts_counts_once() -> None:
+    reports = [(0, report(5, 1)), (1, report(5, 2)), (2, report(7, 3)), (3, report(7, 4)), (0, report(5, 2))]
+    counted = of_several(*reports, prompts=2, answers=2).counted(UsageSource.RUNNING_COUNT)
+    assert counted.usage == Usage(input_uncached=12, output=11)
+
+
+def test_the_usage_of_the_whole_wins_over_what_was_added_up() -> None:
+    count = of_several((0, report(9, 5)), (1, report(9, 5)), answers=2)
+    count.take(json.dumps(report(9, 11)).encode())
+    assert count.counted(UsageSource.REPORTED).usage == Usage(input_uncached=9, output=11)
+
+
+@pytest.mark.parametrize("choice", [-1, 2, 2**70])
+def test_a_choice_that_was_not_asked_for_is_a_flaw(choice: int) -> None:
+    counted = of_several((0, report(9, 5)), (choice, report(9, 5)), answers=2).counted(UsageSource.RUNNING_COUNT)
+    assert counted.usage == Usage()
+    assert "none of the 2" in (counted.flaw or "")
