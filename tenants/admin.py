@@ -14,7 +14,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from tenants import registry
-from tenants.models import ApiKey, Member, Project, Tenant
+from tenants.models import ApiKey, Budget, Limit, Member, Project, Tenant
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -128,3 +128,24 @@ class ApiKeyAdmin(IssuesKeys):
         for key in queryset:
             registry.revoke(key)
             self.log_change(request, key, "Revoked.")
+
+
+@admin.register(Limit)
+class LimitAdmin(ModelAdmin):
+    list_display = ["__str__", "tenant", "requests_per_minute", "tokens_per_minute", "parallel_requests", "expires_at"]
+    list_filter = ["tenant"]
+    list_select_related = ["tenant", "project", "api_key"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Limit | None = None) -> list[str]:
+        return ["tenant", "project", "api_key"] if obj else []
+
+
+@admin.register(Budget)
+class BudgetAdmin(ModelAdmin):
+    list_display = ["__str__", "tenant", "window", "amount", "tokens", "hard", "notify_at_percent", "counted_at"]
+    list_filter = ["tenant", "window", "kind", "hard"]
+    list_select_related = ["tenant", "project", "api_key"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Budget | None = None) -> list[str]:
+        """Its counters are named for these, so another level, window or kind is another budget."""
+        return ["tenant", "project", "api_key", "window", "kind", "hard", "created_at", "counted_at"] if obj else []

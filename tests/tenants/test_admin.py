@@ -21,6 +21,7 @@ ACME = {
     "tax_note": "",
     "invoice_email": "billing@acme.example",
     "language": "en",
+    "when_counters_away": "refuse",
 }
 
 

@@ -27,6 +27,10 @@ class Tenant(models.Model):
         ACTIVE = "active"
         SUSPENDED = "suspended"
 
+    class CountersAway(models.TextChoices):
+        REFUSE = "refuse", "refuse"
+        WITHIN_LEASE = "within_lease", "go on within what gateways have leased"
+
     slug = models.SlugField(unique=True, help_text="Names the tenant in addresses and exports. It cannot be changed.")
     name = models.CharField(max_length=200)
     status = models.CharField(max_length=16, choices=Status, default=Status.ACTIVE)
@@ -44,6 +48,13 @@ class Tenant(models.Model):
     tax_note = models.CharField(max_length=300, blank=True, help_text="Why no tax is due, where none is.")
     invoice_email = models.EmailField()
     language = models.CharField(max_length=8, default="en")
+    prepaid = models.BooleanField(default=False, help_text="May use what its wallet holds, and no more.")
+    when_counters_away = models.CharField(
+        max_length=16,
+        choices=CountersAway,
+        default=CountersAway.REFUSE,
+        help_text="What gateways do with its limited requests while they cannot reach Valkey.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

@@ -1,0 +1,14 @@
+"""The tables of tenants: who is calling and who pays, and what they may use."""
+
+from tenants.models.limits import Budget, Limit
+from tenants.models.parties import (
+    COUNTRY,
+    CURRENCY,
+    ApiKey,
+    Member,
+    Project,
+    Tenant,
+    time_zone,
+)
+
+__all__ = ["COUNTRY", "CURRENCY", "ApiKey", "Budget", "Limit", "Member", "Project", "Tenant", "time_zone"]
