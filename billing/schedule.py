@@ -3,11 +3,23 @@
 from typing import Any
 
 DELIVER_EVERY_S = 60
+COUNT_BUDGETS_EVERY_S = 2
+NOTIFY_EVERY_S = 10
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "billing: deliver invoices": {
         "task": "billing.tasks.deliver_pending",
         "schedule": DELIVER_EVERY_S,
         "options": {"expires": DELIVER_EVERY_S},
+    },
+    "billing: count budgets for the gateways": {
+        "task": "billing.tasks.count_budgets",
+        "schedule": COUNT_BUDGETS_EVERY_S,
+        "options": {"expires": COUNT_BUDGETS_EVERY_S},
+    },
+    "billing: notify of budgets": {
+        "task": "billing.tasks.notify_of_budgets",
+        "schedule": NOTIFY_EVERY_S,
+        "options": {"expires": NOTIFY_EVERY_S},
     },
 }

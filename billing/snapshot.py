@@ -2,7 +2,12 @@
 
 No price, no service: what is not listed here is an unknown model to its caller. A version or a plan that begins
 later changes this answer without any row changing; a gateway sees that at its next full check.
+
+Tenants whose money is budgeted or prepaid have their plans and prices here besides, so that a gateway prices by
+`billing.rating`, as the invoice does.
 """
+
+import msgspec
 
 PRICED_OFFERINGS_SQL = """
 SELECT DISTINCT plan.tenant_id, rate.offering
@@ -17,3 +22,54 @@ SELECT DISTINCT plan.tenant_id, rate.offering
                  LIMIT 1) version ON true
   JOIN billing_rate rate ON rate.version_id = version.id
 """
+
+# A wallet is a hard budget in total of all that was paid in; what was used before the first payment is not its matter.
+WALLETS_SQL = """
+SELECT 'wallet:' || t.id, t.id, NULL::bigint, NULL::bigint, 'total', true,
+       greatest(0, floor(coalesce(sum(c.amount), 0) * 1000000000))::bigint, true,
+       floor(extract(epoch FROM coalesce(min(c.created_at), t.created_at)))::bigint
+  FROM tenants_tenant t
+  LEFT JOIN billing_walletcredit c ON c.tenant_id = t.id
+ WHERE t.prepaid
+ GROUP BY t.id
+ ORDER BY t.id
+"""
+
+PLANS_SQL = """
+SELECT plan.tenant_id, floor(extract(epoch FROM plan.starts_at))::bigint, plan.price_book_id
+  FROM billing_plan plan
+  JOIN tenants_tenant t ON t.id = plan.tenant_id
+ WHERE t.prepaid OR EXISTS (SELECT FROM tenants_budget WHERE tenant_id = t.id AND kind = 'money')
+ ORDER BY plan.tenant_id, plan.starts_at
+"""
+
+
+class PlanRow(msgspec.Struct, frozen=True):
+    """The book that a tenant agreed to, from `starts_s` on, seconds since the epoch."""
+
+    tenant_id: int
+    starts_s: int
+    book_id: int
+
+
+PRICES_SQL = """
+SELECT version.price_book_id, floor(extract(epoch FROM version.valid_from))::bigint, book.currency,
+       rate.offering, rate.unit, (rate.amount * 1000000000000)::numeric(50, 0)::text, rate.per
+  FROM billing_pricebookversion version
+  JOIN billing_pricebook book ON book.id = version.price_book_id
+  JOIN billing_rate rate ON rate.version_id = version.id
+ WHERE version.published_at IS NOT NULL
+ ORDER BY version.price_book_id, version.valid_from, rate.offering, rate.unit
+"""
+
+
+class PriceRow(msgspec.Struct, frozen=True):
+    """A published price: `pico` (10^-12 of the currency, as text for its length) for every `per` units."""
+
+    book_id: int
+    valid_from_s: int
+    currency: str
+    offering: str
+    unit: str
+    pico: str
+    per: int

@@ -2,9 +2,19 @@
 
 from celery import shared_task
 
-from billing import delivery
+from billing import budgets, delivery, notices
 
 
 @shared_task
 def deliver_pending() -> None:
     delivery.deliver_pending()
+
+
+@shared_task
+def count_budgets() -> None:
+    budgets.count_all()
+
+
+@shared_task
+def notify_of_budgets() -> None:
+    notices.notify()

@@ -1,5 +1,5 @@
-"""The operator's pages about prices and invoices."""
+"""The operator's pages about prices, invoices and wallets."""
 
-from billing.admin import invoices, prices
+from billing.admin import invoices, prices, wallets
 
-__all__ = ["invoices", "prices"]
+__all__ = ["invoices", "prices", "wallets"]

@@ -11,8 +11,10 @@ from billing.models.invoices import (
 )
 from billing.models.prices import Plan, PriceBook, PriceBookVersion, Rate
 from billing.models.seller import Seller
+from billing.models.wallets import BudgetNotice, WalletCredit
 
 __all__ = [
+    "BudgetNotice",
     "Delivery",
     "Invoice",
     "InvoiceCounter",
@@ -25,4 +27,5 @@ __all__ = [
     "PriceBookVersion",
     "Rate",
     "Seller",
+    "WalletCredit",
 ]
