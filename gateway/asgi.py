@@ -6,6 +6,7 @@ from typing import Any
 import uuid_utils
 
 from gateway.errors import BodyTooLarge, CallerLeft, Refusal
+from gateway.exchange import Exchange
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -19,16 +20,21 @@ JSON_TYPE = (b"content-type", b"application/json")
 class Request:
     """One request of a caller. Its id is the id of its usage event, and is on every answer."""
 
-    __slots__ = ("_id_header", "_send", "answered", "event_id", "receive", "scope", "started_at_us")
+    __slots__ = ("_exchange", "_id_header", "_send", "answered", "event_id", "receive", "scope", "started_at_us")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, now_us: int) -> None:
-        event_id = uuid_utils.uuid7(nanoseconds=now_us * 1000)
-        self.event_id = event_id.bytes
-        self.started_at_us = now_us
+        self.begin_again(now_us)
         self.scope = scope
         self.receive = receive
         self.answered = False  # The head of an answer has left.
         self._send = send
+        self._exchange = Exchange.of(send)
+
+    def begin_again(self, now_us: int) -> None:
+        """Take a new id: each attempt has an event of its own, and the answer carries the id of the last."""
+        event_id = uuid_utils.uuid7(nanoseconds=now_us * 1000)
+        self.event_id = event_id.bytes
+        self.started_at_us = now_us
         self._id_header = (b"x-request-id", str(event_id).encode())
 
     @property
@@ -74,8 +80,22 @@ class Request:
     async def write(self, body: bytes, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
+    @property
+    def writable(self) -> bool:
+        """Whether `write_now` may be called: the answer has begun, and the caller takes what is written."""
+        return self.answered and self._exchange is not None and self._exchange.writable
+
+    def write_now(self, body: bytes) -> None:
+        """A piece of an answer in pieces, without waiting; not the last one, and not empty."""
+        assert self._exchange is not None
+        self._exchange.write(body)
+
     async def answer(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
         """A whole answer at once."""
+        if self._exchange is not None and self._exchange.writable:
+            self.answered = True
+            self._exchange.answer(status, ((b"content-length", b"%d" % len(body)), *headers, self._id_header), body)
+            return
         await self.begin(status, (b"content-length", b"%d" % len(body)), *headers)
         await self.write(body, more=False)
 
@@ -90,8 +110,11 @@ class Request:
     def has_left(self) -> bool:
         """Whether the caller has hung up, found out without waiting and without a task.
 
-        `receive()` is taken to its first wait and dropped there: a caller that has left is told without any wait.
+        Where the exchange is not ours to ask, `receive()` is taken to its first wait and dropped there: a caller that
+        has left is told without any wait.
         """
+        if self._exchange is not None:
+            return self._exchange.disconnected
         waiting = self.receive().__await__()
         try:
             next(waiting)
