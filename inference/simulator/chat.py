@@ -6,6 +6,7 @@ change the words of an answer and not their number, such as temperature, are acc
 
 import zlib
 from collections.abc import Iterator
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -59,22 +60,50 @@ class Task(msgspec.Struct, frozen=True):
     continuous_usage: bool
 
 
+Body = TypeVar("Body")
+
 _decoder = msgspec.json.Decoder(Request)
+
+
+class Asked(Protocol):
+    """The fields that every request for text has."""
+
+    @property
+    def min_tokens(self) -> int: ...
+    @property
+    def ignore_eos(self) -> bool: ...
+    @property
+    def n(self) -> int | None: ...
+    @property
+    def stream(self) -> bool | None: ...
+    @property
+    def stream_options(self) -> StreamOptions | None: ...
 
 
 def accept(body: bytes, *, model: str, context_tokens_max: int) -> Task:
     """The task that the body asks for. Raises `Refused`."""
-    request = _parsed(body)
-    _check(request, model)
+    request = parsed(_decoder, body)
+    check_model(request.model, model)
+    if not request.messages:
+        raise Refused("messages is empty. Give at least one message.", param="messages")
+    check_options(request)
     prompt_tokens, checksum = _read_prompt(request)
+    limit = request.max_completion_tokens if request.max_completion_tokens is not None else request.max_tokens
+    return answer_to(prompt_tokens, checksum, request, limit, context_tokens_max, param="messages")
+
+
+def answer_to(
+    prompt_tokens: int, checksum: int, request: Asked, limit: int | None, context_tokens_max: int, *, param: str
+) -> Task:
+    """The answer to one prompt, of as many tokens as follow from its checksum and the limits. Raises `Refused`."""
     room = context_tokens_max - prompt_tokens
     if room < 1:
         raise Refused(
             f"This model's maximum context length is {context_tokens_max} tokens. However, your request has "
-            f"{prompt_tokens} input tokens. Please reduce the length of the input messages.",
-            param="messages",
+            f"{prompt_tokens} input tokens. Please reduce the length of the input {param}.",
+            param=param,
         )
-    limit = _output_limit(request, prompt_tokens, room, context_tokens_max)
+    limit = _output_limit(limit, request.min_tokens, prompt_tokens, room, context_tokens_max)
     natural = 1 + checksum % NATURAL_TOKENS_MAX
     length = limit if request.ignore_eos else min(max(natural, request.min_tokens), limit)
     options = request.stream_options
@@ -89,21 +118,22 @@ def accept(body: bytes, *, model: str, context_tokens_max: int) -> Task:
     )
 
 
-def _parsed(body: bytes) -> Request:
+def parsed(decoder: "msgspec.json.Decoder[Body]", body: bytes) -> Body:
+    """Raises `Refused`."""
     try:
-        return _decoder.decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError as problem:
         raise Refused(f"The request has a field of the wrong type: {problem}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise Refused(f"The request is not JSON: {problem}") from None
 
 
-def _check(request: Request, model: str) -> None:
-    if request.model is not None and request.model != model:
-        message = f"The model `{request.model}` does not exist."
-        raise Refused(message, status=404, type_="NotFoundError", param="model")
-    if not request.messages:
-        raise Refused("messages is empty. Give at least one message.", param="messages")
+def check_model(asked: str | None, model: str) -> None:
+    if asked is not None and asked != model:
+        raise Refused(f"The model `{asked}` does not exist.", status=404, type_="NotFoundError", param="model")
+
+
+def check_options(request: Asked) -> None:
     if request.n not in (None, 1):
         raise Refused("The simulated worker gives one choice: n must be 1.", param="n")
     if request.stream_options is not None and not request.stream:
@@ -132,8 +162,7 @@ def _texts(request: Request) -> Iterator[str]:
             yield part.text
 
 
-def _output_limit(request: Request, prompt_tokens: int, room: int, context_tokens_max: int) -> int:
-    asked = request.max_completion_tokens if request.max_completion_tokens is not None else request.max_tokens
+def _output_limit(asked: int | None, min_tokens: int, prompt_tokens: int, room: int, context_tokens_max: int) -> int:
     if asked is None:
         asked = room
     if asked < 1:
@@ -144,7 +173,7 @@ def _output_limit(request: Request, prompt_tokens: int, room: int, context_token
             f"{context_tokens_max} tokens and your request has {prompt_tokens} input tokens.",
             param="max_tokens",
         )
-    if request.min_tokens > asked:
-        message = f"min_tokens must be less than or equal to max_tokens={asked}, got {request.min_tokens}."
+    if min_tokens > asked:
+        message = f"min_tokens must be less than or equal to max_tokens={asked}, got {min_tokens}."
         raise Refused(message, param="min_tokens")
     return asked

@@ -15,7 +15,9 @@ from typing import Any
 import msgspec
 
 from inference.simulator import LABEL, answer
+from inference.simulator.answer import CHAT, TEXT, Shape
 from inference.simulator.chat import Refused, Task, accept
+from inference.simulator.completion import Embedding, accept_completion, accept_embedding
 from inference.simulator.metrics import Metrics
 from inference.simulator.speed import MAX, Speed
 
@@ -53,6 +55,8 @@ class SimulatedWorker:
         self._slots = asyncio.Semaphore(limits.running_max)
         self._routes: dict[tuple[str, str], Callable[[Receive, Send], Awaitable[None]]] = {
             ("POST", "/v1/chat/completions"): self._chat,
+            ("POST", "/v1/completions"): self._complete,
+            ("POST", "/v1/embeddings"): self._embed,
             ("GET", "/v1/models"): self._models,
             ("GET", "/health"): self._health,
             ("GET", "/metrics"): self._metrics,
@@ -91,9 +95,33 @@ class SimulatedWorker:
         with self._open():
             body = await self._read(receive)
             task = accept(body, model=self.model, context_tokens_max=self.limits.context_tokens_max)
-            async with _watching(receive) as gone, self._running():
-                work = Work(task, self.model, self.speed, self.metrics, gone)
-                await (work.stream(send) if task.streamed else work.answer(send))
+            await self._work(CHAT, [task], receive, send)
+
+    async def _complete(self, receive: Receive, send: Send) -> None:
+        with self._open():
+            body = await self._read(receive)
+            tasks = accept_completion(body, model=self.model, context_tokens_max=self.limits.context_tokens_max)
+            await self._work(TEXT, tasks, receive, send)
+
+    async def _work(self, shape: Shape, tasks: list[Task], receive: Receive, send: Send) -> None:
+        async with _watching(receive) as gone, self._running():
+            work = Work(shape, tasks, self.model, self.speed, self.metrics, gone)
+            await (work.stream(send) if tasks[0].streamed else work.answer(send))
+
+    async def _embed(self, receive: Receive, send: Send) -> None:
+        with self._open():
+            body = await self._read(receive)
+            task = accept_embedding(body, model=self.model, context_tokens_max=self.limits.context_tokens_max)
+            async with self._running():
+                await self._read_texts(task)
+                identity = _identity("embd-", self.model)
+                await _respond(send, 200, b"application/json", answer.vectors(task, **identity))
+
+    async def _read_texts(self, task: Embedding) -> None:
+        """Take as long as a prompt of these tokens takes."""
+        self.metrics.prompt_tokens += task.prompt_tokens
+        await asyncio.sleep(self.speed.token_due_s(task.prompt_tokens, 0))
+        self.metrics.finished["stop"] += 1
 
     @contextmanager
     def _open(self) -> Iterator[None]:
@@ -138,45 +166,52 @@ class SimulatedWorker:
             self._slots.release()
 
 
-class Work:
-    """One request while it runs."""
+def _identity(id_start: str, model: str) -> dict[str, Any]:
+    return {"request_id": f"{id_start}{uuid.uuid4().hex}", "model": model, "created_s": int(time.time())}
 
-    def __init__(self, task: Task, model: str, speed: Speed, metrics: Metrics, gone: asyncio.Event) -> None:
-        self._task = task
+
+class Work:
+    """One request while it runs: a task for each prompt, one after the other."""
+
+    def __init__(
+        self, shape: Shape, tasks: list[Task], model: str, speed: Speed, metrics: Metrics, gone: asyncio.Event
+    ) -> None:
+        self._shape = shape
+        self._tasks = tasks
         self._speed = speed
         self._metrics = metrics
         self._gone = gone
-        self._identity: dict[str, Any] = {
-            "request_id": f"chatcmpl-{uuid.uuid4().hex}",
-            "model": model,
-            "created_s": int(time.time()),
-        }
+        self._identity = _identity(shape.id_start, model)
 
     async def answer(self, send: Send) -> None:
-        async for _ in self._steps():
-            pass
+        for task in self._tasks:
+            async for _ in self._steps(task):
+                pass
         if not self._gone.is_set():
-            await _respond(send, 200, b"application/json", answer.whole(self._task, **self._identity))
+            await _respond(send, 200, b"application/json", answer.whole(self._shape, self._tasks, **self._identity))
 
     async def stream(self, send: Send) -> None:
-        events = answer.Events(self._task, **self._identity)
+        events = answer.Events(self._shape, self._tasks, **self._identity)
         await send(_start(200, b"text/event-stream; charset=utf-8"))
-        pending = events.first()
-        async for start, stop in self._steps():
-            await send(_body(pending + b"".join(events.tokens(start, stop)), more=True))
-            pending = b""
+        for index, task in enumerate(self._tasks):
+            pending = events.first(index)
+            async for start, stop in self._steps(task):
+                await send(_body(pending + b"".join(events.tokens(index, start, stop)), more=True))
+                pending = b""
         if not self._gone.is_set():
             await send(_body(events.last(), more=False))
 
-    async def _steps(self) -> AsyncIterator[tuple[int, int]]:
+    async def _steps(self, task: Task) -> AsyncIterator[tuple[int, int]]:
         """The tokens as they are made, as ranges of numbers from 1, both ends included; ends early if the client left.
 
         A token is due at a time counted from the start, so that late wake-ups of the event loop do not add up.
         """
-        task, began = self._task, time.monotonic()
+        if self._gone.is_set():  # It may have left while it waited.
+            self._metrics.finished["abort"] += 1
+            return
+        began = time.monotonic()
         step = 1 if self._speed.is_paced else EVENTS_PER_WRITE
-        if not self._gone.is_set():  # It may have left while it waited.
-            self._metrics.prompt_tokens += task.prompt_tokens
+        self._metrics.prompt_tokens += task.prompt_tokens
         for start in range(1, task.output_tokens + 1, step):
             due = self._speed.token_due_s(task.prompt_tokens, start)
             await asyncio.sleep(max(0.0, began + due - time.monotonic()))
