@@ -6,7 +6,7 @@ ARGS ?=
 TEST_WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test trace trace-kills check format lint types imports migrations lock clean
+.PHONY: help demo run test trace trace-kills bench-gateway bench-stages bench-size check format lint types imports migrations lock clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,15 @@ trace: .venv/installed ## Replay the trace in TRACE through a copy of its own an
 
 trace-kills: .venv/installed ## The same while its processes are killed in turn
 	$(BIN)/python -m tests.stories.whole_trace $(TRACE) --kill $(ARGS)
+
+bench-gateway: .venv/installed ## Measure the gateway beside its peers with the script in BENCH (ARGS=--setup first)
+	$(BIN)/python -m tests.bench.gateway $(ARGS)
+
+bench-stages: .venv/installed ## Measure what each stage of a request costs
+	$(BIN)/python -m pytest -p benchmark --benchmark-columns=median,iqr,ops tests/bench/stages.py $(ARGS)
+
+bench-size: .venv/installed ## Measure memory, open streams, many keys and large bodies
+	$(BIN)/python -m tests.bench.size $(ARGS)
 
 check: lint types imports migrations test ## Run lint, types, import rules, missing migrations and the tests
 
