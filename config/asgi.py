@@ -61,7 +61,7 @@ def build(planes: str) -> App:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await lifespan(gateway, receive, send)
-        elif gateway and (django is None or scope["path"].startswith(GATEWAY_PATH)):
+        elif gateway and (django is None or f"{scope['path']}/".startswith(GATEWAY_PATH)):
             await gateway(scope, receive, send)
         elif django:
             await django(scope, receive, send)

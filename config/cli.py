@@ -8,6 +8,7 @@ from types import FrameType
 
 HELP = ("help", "version", "--help", "--version", "-h")
 NEED_NO_SERVER = ("simulate", "replay")  # They stand for somebody else's machine.
+NEED_NO_TABLES = ("migrate", "makemigrations", "check", "spectacular")
 START_THE_SERVERS_THEMSELVES = ("run", "demo")  # After a look whether the port is free.
 
 
@@ -20,7 +21,7 @@ def main() -> None:
     except env.BadSetting as problem:
         sys.exit(f"tokenworks does not start: {problem}")
 
-    from django.core.management import execute_from_command_line
+    from django.core.management import call_command, execute_from_command_line
 
     wanted = embedded.left_to_us(settings.TOKENWORKS_HOME, settings.DATABASE_URL, settings.REDIS_URL)
     with ExitStack() as stack:
@@ -30,7 +31,21 @@ def main() -> None:
                 stack.enter_context(embedded.hold(settings.TOKENWORKS_HOME, wanted=wanted))
             except (env.BadSetting, embedded.EmbeddedServerFailed) as problem:
                 sys.exit(f"tokenworks does not start: {problem}")
+            if sys.argv[1] not in NEED_NO_TABLES and is_new():
+                call_command("migrate", interactive=False, verbosity=0)
         execute_from_command_line(sys.argv)
+
+
+def is_new() -> bool:
+    """Whether nobody has made the tables of this database yet, so that no command could find any."""
+    import django
+    from django.db import connection
+
+    django.setup()
+    try:
+        return not connection.introspection.table_names()
+    finally:
+        connection.close()
 
 
 def leave(number: int, _frame: FrameType | None) -> None:

@@ -83,7 +83,7 @@ def left_to_us(home: Path, database_url: str, redis_url: str) -> tuple[bool, boo
 def secret_key(home: Path) -> str:
     """The office's secret, made once and kept in a file that only this user may read."""
     path = home / "secret_key"
-    if not path.exists():
+    if not _is_there(path):
         private_folder(home)
         fresh = path.with_suffix(f".{os.getpid()}")
         fresh.touch(mode=0o600)
@@ -283,6 +283,14 @@ def private_folder(path: Path) -> None:
     if path.is_symlink() or path.stat().st_uid != os.geteuid():
         raise BadSetting("TOKENWORKS_HOME", f"needs {path}, which belongs to another user or is a link", remedy)
     path.chmod(0o700)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError as problem:
+        remedy = "Name a folder of your own that can be written to."
+        raise BadSetting("TOKENWORKS_HOME", f"needs {path}: {problem.strerror}", remedy) from None
 
 
 def _postgres(program: str) -> str:

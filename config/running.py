@@ -1,6 +1,7 @@
 """Brings one copy of Tokenworks up on this machine and takes it down: servers, tables and processes, in this order."""
 
 import errno
+import shlex
 import signal
 import socket
 import sys
@@ -86,6 +87,7 @@ def greeting() -> list[str]:
     said = [places[plane] for plane in lines]
     said.append(f"Logs     {settings.TOKENWORKS_HOME / 'log'}")
     if not get_user_model().objects.filter(is_staff=True, is_active=True).exists():
-        said.append(f"There is no operator yet. To make one: {sys.argv[0]} createsuperuser")
+        here = f"TOKENWORKS_HOME={shlex.quote(str(settings.TOKENWORKS_HOME))} {sys.argv[0]}"
+        said.append(f"There is no operator yet. To make one: {here} createsuperuser")
     connections.close_all()
     return [*said, "Ctrl-C stops everything."]

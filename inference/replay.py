@@ -8,6 +8,7 @@ was never sent, is tried again, until `unreachable_after_s`.
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -26,6 +27,7 @@ KEEP_ALIVE_S = 2  # Shorter than any server's: one that hangs up as we send woul
 BACK_OFF_S = 0.1
 BACK_OFF_S_MAX = 2.0
 ERROR_CHARACTERS_MAX = 500
+PROBLEM_KINDS_MAX = 20
 
 
 class Streaming(StrEnum):
@@ -64,6 +66,7 @@ class Totals:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     uncounted: int = 0  # Whole answers without usage, or with another number of words than of reported tokens.
+    problems: Counter[str] = field(default_factory=Counter)  # Why requests were not answered, PROBLEM_KINDS_MAX kinds.
 
     @property
     def requests(self) -> int:
@@ -76,6 +79,9 @@ class Totals:
     def add(self, received: Received) -> None:
         self.outcomes[received.outcome] += 1
         if received.outcome is not ReplayOutcome.ANSWERED:
+            problem = f"{received.outcome}, status {received.status}: {received.problem}"
+            if problem in self.problems or len(self.problems) < PROBLEM_KINDS_MAX:
+                self.problems[problem] += 1
             return
         self.prompt_tokens += received.prompt_tokens or 0
         self.completion_tokens += received.completion_tokens or 0

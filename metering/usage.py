@@ -43,7 +43,6 @@ class UsageSource(StrEnum):
 
     REPORTED = "reported"  # The upstream's final usage.
     RUNNING_COUNT = "running_count"  # The last continuous count before an abort.
-    TOKENIZER = "tokenizer"  # Counted by us.
     NONE = "none"  # Nothing is known, which is not zero.
 
 

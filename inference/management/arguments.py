@@ -2,7 +2,9 @@
 
 from argparse import ArgumentTypeError
 from decimal import Decimal, InvalidOperation
+from urllib.parse import urlsplit
 
+PORT_MAX = 65_535
 CONCURRENCY_MAX = 1000
 
 
@@ -16,6 +18,21 @@ def concurrency(given: str) -> int:
     if (wanted := positive(given)) > CONCURRENCY_MAX:
         raise ArgumentTypeError(f"at most {CONCURRENCY_MAX} requests can be open at once")
     return wanted
+
+
+def web_address(given: str) -> str:
+    """Scheme, host and port, without a slash at the end."""
+    parts = urlsplit(given)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ArgumentTypeError(f"{given!r} is not an address such as http://127.0.0.1:8000")
+    return given.rstrip("/")
+
+
+def port(given: str) -> int:
+    """A port to listen on; 0 takes a free one."""
+    if not given.isdecimal() or int(given) > PORT_MAX:
+        raise ArgumentTypeError(f"{given!r} is not a port: give a whole number from 0 to {PORT_MAX}")
+    return int(given)
 
 
 def factor(given: str) -> Decimal:

@@ -30,3 +30,16 @@ def test_servers_are_started_for_commands_that_use_them_and_for_no_others() -> N
     assert cli.needs_servers(["tokenworks", "close", "--tenant", "acme"])
     for words in (["help"], ["close", "--help"], ["simulate"], ["replay", "x.csv"], ["run"], ["demo"], []):
         assert not cli.needs_servers(["tokenworks", *words])
+
+
+def test_a_command_of_a_new_home_finds_its_tables(home: Path) -> None:
+    done = subprocess.run(
+        command_line("close", "--tenant", "nobody", "--month", "2026-11"),
+        env=environment(home, ANY_PORT),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "no tenant" in done.stderr
+    assert "Traceback" not in done.stderr

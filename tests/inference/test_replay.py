@@ -202,6 +202,16 @@ async def test_strict_fails_when_a_request_was_not_answered(tmp_path: Path, work
             await command(str(trace), f"--url={url}", f"--log={tmp_path / 'log'}", "--strict")
 
 
+async def test_a_replay_that_nobody_answered_fails_and_says_why(
+    tmp_path: Path, worker: SimulatedWorker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = a_trace(tmp_path, "2023-11-16 18:17:03,200000,1", "2023-11-16 18:17:04,200000,1")
+    async with serving(worker) as url:
+        with pytest.raises(CommandError, match="No request was answered"):
+            await command(str(trace), f"--url={url}", f"--log={tmp_path / 'log'}")
+    assert "2 x refused, status 400: " in capsys.readouterr().out
+
+
 async def test_a_log_is_never_overwritten(tmp_path: Path, worker: SimulatedWorker) -> None:
     log = tmp_path / "log"
     log.write_text("evidence")
@@ -213,7 +223,7 @@ async def test_a_log_is_never_overwritten(tmp_path: Path, worker: SimulatedWorke
 
 
 @pytest.mark.parametrize(
-    "wrong", ["--concurrency=0", "--concurrency=5000", "--speed-up=0", "--speed-up=nan", "--rows=0"]
+    "wrong", ["--concurrency=0", "--concurrency=5000", "--speed-up=0", "--speed-up=nan", "--rows=0", "--url=ftp://x"]
 )
 async def test_nonsensical_arguments_are_refused(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(CommandError, match=wrong.split("=")[0]):

@@ -13,6 +13,14 @@ from rich.table import Table
 
 from inference import replay, trace
 from inference.management import arguments
+from inference.received import ReplayOutcome
+
+PROBLEMS_SHOWN_MAX = 5
+MODES = (
+    ("stream", "all", "ask for streamed answers"),
+    ("no-stream", "none", "ask for whole answers (default)"),
+    ("mixed", "mixed", "ask for a streamed answer in every second row"),
+)
 
 
 class Command(BaseCommand):
@@ -21,17 +29,22 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help=f"a CSV file with the columns {','.join(trace.COLUMNS)}")
-        parser.add_argument("--url", default=settings.TOKENWORKS_PUBLIC_URL, help="the gateway (default %(default)s)")
+        ours = f"http://{settings.TOKENWORKS_HOST}:{settings.TOKENWORKS_PORT}"
+        parser.add_argument(
+            "--url", type=arguments.web_address, default=ours, help="the gateway's address (default %(default)s)"
+        )
         parser.add_argument("--key", required=True, help="an API key of the tenant that pays")
         parser.add_argument("--model", required=True, help="the offering to ask for")
         pace = parser.add_mutually_exclusive_group()
         pace.add_argument("--speed-up", type=arguments.factor, help="divide the trace's own pauses by this")
         pace.add_argument("--flat-out", action="store_true", help="send without pauses (default)")
         mode = parser.add_mutually_exclusive_group()
-        for name, streaming in (("stream", "all"), ("no-stream", "none"), ("mixed", "mixed")):
-            mode.add_argument(f"--{name}", dest="streaming", action="store_const", const=streaming)
+        for name, streaming, meaning in MODES:
+            mode.add_argument(f"--{name}", dest="streaming", action="store_const", const=streaming, help=meaning)
         parser.set_defaults(streaming="none")
-        parser.add_argument("--concurrency", type=arguments.concurrency, default=32, help="requests open at once")
+        parser.add_argument(
+            "--concurrency", type=arguments.concurrency, default=32, help="requests open at once (default 32)"
+        )
         parser.add_argument("--rows", type=arguments.positive, help="send the first rows only")
         parser.add_argument("--log", type=Path, help="where to write what was received, one line a request")
         parser.add_argument("--strict", action="store_true", help="fail unless every request was answered in full")
@@ -48,13 +61,15 @@ class Command(BaseCommand):
         _print(totals, rows, path)
         if options["strict"] and not totals.all_answered:
             raise CommandError(f"Not every request was answered in full. {path} says what became of each.")
+        if not totals.outcomes[ReplayOutcome.ANSWERED]:
+            raise CommandError(f"No request was answered. {path} says what became of each.")
 
     def _rows(self, path: Path) -> list[trace.TraceRow]:
         try:
             with path.open(encoding="utf-8-sig", newline="") as lines:
                 return trace.parse(lines)
         except (OSError, UnicodeDecodeError) as problem:
-            raise CommandError(f"Cannot read {path}: {problem}") from None
+            raise CommandError(f"Cannot read {path}: {problem}. Nothing was sent.") from None
         except trace.MalformedRow as problem:
             raise CommandError(f"{path}: {problem} Nothing was sent.") from None
 
@@ -93,4 +108,6 @@ def _print(totals: replay.Totals, rows: list[trace.TraceRow], path: Path) -> Non
     table.add_row("answered without a usage that fits the text", "", f"{totals.uncounted:,}")
     console = Console()
     console.print(table)
+    for problem, count in totals.problems.most_common(PROBLEMS_SHOWN_MAX):
+        console.print(f"{count:,} x {problem}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"What each client received: {path}", soft_wrap=True)

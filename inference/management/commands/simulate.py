@@ -4,7 +4,7 @@ from typing import Any
 import uvloop
 from django.core.management.base import BaseCommand, CommandError
 
-from inference.management.arguments import positive
+from inference.management import arguments
 from inference.simulator import serving, speed
 from inference.simulator.worker import SimulatedWorker, WorkerLimits
 
@@ -16,11 +16,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         limits = WorkerLimits()
         parser.add_argument("--model", required=True, help="the model's name, as callers of the worker say it")
-        parser.add_argument("--port", type=int, required=True, help="where it listens; 0 takes a free port")
+        parser.add_argument("--port", type=arguments.port, required=True, help="where it listens; 0 takes a free port")
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--speed", choices=speed.SPEEDS, default="max", help="a hardware profile (default max)")
-        parser.add_argument("--running-max", type=positive, default=limits.running_max, help="requests run at once")
-        parser.add_argument("--context-tokens-max", type=positive, default=limits.context_tokens_max)
+        parser.add_argument(
+            "--running-max", type=arguments.positive, default=limits.running_max, help="requests run at once"
+        )
+        parser.add_argument("--context-tokens-max", type=arguments.positive, default=limits.context_tokens_max)
 
     def handle(self, *args: Any, **options: Any) -> None:
         limits = WorkerLimits(running_max=options["running_max"], context_tokens_max=options["context_tokens_max"])
