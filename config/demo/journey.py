@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from openai import AuthenticationError, OpenAI
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from billing import closing, margin
 from billing.documents import issue
@@ -43,13 +43,13 @@ def demo(console: Console) -> Iterator[None]:
     base_url, begun = processes.address(), timezone.now()
     with running.running(console.print, besides=[simulator(slug, port) for slug, port in ports.items()]):
         with steps(console) as step:
-            step("Entering two tenants, two pools and their prices")
+            step("Entering tenants, pools and prices")
             tenants = lay_out(ports)
             login = operator()
             step("Waiting until the gateway knows them")
             wait_until("the gateway knows the demo's keys", lambda: all(knows(base_url, tenant) for tenant in tenants))
             todo = [call for tenant in tenants for call in calls_of(tenant)]
-            done = step("Calling the gateway with the OpenAI SDK, plain and streamed", len(todo))
+            done = step("Calling the gateway with the OpenAI SDK", len(todo))
             seen = traffic.send(f"{base_url}/v1", todo, done)
             step("Waiting until every token is counted")
             wait_until(f"the counts are those that the SDK saw, {dict(seen)}", lambda: counted(tenants) == seen)
@@ -65,10 +65,10 @@ def demo(console: Console) -> Iterator[None]:
 
 
 def simulator(slug: str, port: int) -> Process:
-    """The simulated worker of a pool, at the speed of its hardware."""
+    """The simulated worker of a pool, as fast as it can: what its tokens cost does not depend on how fast they came."""
     [model] = [pool.offering for pool in POOLS if pool.slug == slug]
     manage = str(settings.BASE_DIR / "manage.py")
-    options = ("--model", model, "--port", str(port), "--speed", slug)
+    options = ("--model", model, "--port", str(port))
     command = (sys.executable, manage, "simulate", *options)
     return Process(f"simulator-{slug}", command, ready_url=f"http://127.0.0.1:{port}/health")
 
@@ -152,8 +152,8 @@ def hours_since(begun: datetime) -> list[PoolHour]:
 @contextmanager
 def steps(console: Console) -> Iterator[Callable[..., Callable[[], None]]]:
     """A display of steps. Calling it begins the next one and returns what to call for each of its `total` parts."""
-    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), BarColumn(bar_width=24))
-    with Progress(*columns, MofNCompleteColumn(), TimeElapsedColumn(), console=console) as progress:
+    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
 
         def step(description: str, total: int = 1) -> Callable[[], None]:
             finish()

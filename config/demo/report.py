@@ -15,7 +15,7 @@ from money.amount import Money
 
 
 def shown(amount: Money) -> str:
-    """Six decimals: a demo's hour of traffic earns fractions of a cent."""
+    """Six decimals: the smallest of a demo's figures are fractions of a cent."""
     return f"{amount.decimal:,.6f}"
 
 
@@ -33,6 +33,7 @@ def margins(rows: Iterable[Margin]) -> Table:
     """Tokens, revenue, cost and margin by tenant and model."""
     figures = ("requests", "input", "output", "revenue", "cost", "margin")
     table = table_of(f"What was made, sold and left over, in {CURRENCY} (simulated)", ["tenant, model"], figures)
+    table.caption = "Revenue here is exact. An invoice rounds each of its lines to cents, once."
     for tenant, of_tenant in groupby(rows, key=lambda row: row.tenant):
         table.add_row(tenant, style="bold")
         for row in of_tenant:
@@ -44,10 +45,9 @@ def margins(rows: Iterable[Margin]) -> Table:
 
 def pool_hours(rows: Iterable[PoolHour]) -> Table:
     """Busy time is what the tokens above cost; idle time is what a real factory would fill."""
-    figures = ("cost", "allocated", "unallocated")
-    table = table_of(
-        f"What each pool's hour cost, in {CURRENCY}, and what of it tokens carry", ["hour", "pool"], figures
-    )
+    title = f"What each pool's hour cost, and what of it tokens carry, in {CURRENCY}"
+    table = table_of(title, ["hour", "simulated pool"], ("cost", "allocated", "unallocated"))
+    table.caption = "Of all tenants so far; the running hour counts as a whole one."
     for row in rows:
         amounts = (shown(Money.of(part, row.currency)) for part in (row.cost, row.allocated, row.unallocated))
         table.add_row(f"{row.hour_start:%H:%M} UTC", f"{row.pool.devices} x {row.pool.hardware.device}", *amounts)
@@ -62,10 +62,11 @@ def documents(console: Console, paths: Sequence[Path]) -> None:
 
 def addresses(console: Console, base_url: str, tenant: DemoTenant, model: str, login: tuple[str, str]) -> None:
     """Where to go on from here. The key works as long as the demo's data is kept."""
-    console.print(f"\nOffice   {base_url}/admin/   user {login[0]}, password {login[1]}")
-    console.print(f"Gateway  {base_url}/v1   key {tenant.secret}\n", soft_wrap=True)
-    console.print(CURL.format(url=base_url, key=tenant.secret, model=model), markup=False, soft_wrap=True)
-    console.print(PYTHON.format(url=base_url, key=tenant.secret, model=model), markup=False, soft_wrap=True)
+    console.print(f"\nOffice   {base_url}/admin/   user {login[0]}, password {login[1]}", highlight=False)
+    console.print(f"Gateway  {base_url}/v1   key {tenant.secret}\n", highlight=False, soft_wrap=True)
+    for text in (CURL, PYTHON):  # As they are, for they are to be pasted.
+        filled = text.format(url=base_url, key=tenant.secret, model=model)
+        console.print(filled, markup=False, highlight=False, soft_wrap=True)
 
 
 CURL = """\
@@ -73,9 +74,10 @@ curl {url}/v1/chat/completions -H 'Authorization: Bearer {key}' \\
   -H 'Content-Type: application/json' \\
   -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}], "max_tokens": 16}}'
 
-curl '{url}/api/usage/?group_by=offering' -H 'Authorization: Bearer {key}'
+curl '{url}/api/usage/?group_by=offering&billed=true' -H 'Authorization: Bearer {key}'
 """
 PYTHON = """\
+# .venv/bin/python has the SDK
 from openai import OpenAI
 
 client = OpenAI(base_url="{url}/v1", api_key="{key}")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 from django.db import transaction
@@ -24,9 +25,9 @@ DEVICES = 2  # In each pool.
 
 @dataclass(frozen=True)
 class DemoPool:
-    """A pool of simulated workers and the one model it serves.
+    """A pool of simulated workers and the one model it serves, which says by its name that it is simulated.
 
-    `slug` is also the name of its hardware in the catalogue and of the simulator's speed profile.
+    `slug` is also the name of its hardware in the catalogue.
     """
 
     slug: str
@@ -37,12 +38,12 @@ class DemoPool:
 POOLS = (
     DemoPool(
         slug="h100",
-        offering="llama-3.3-70b",
+        offering="simulated-70b",
         prices={Unit.INPUT_UNCACHED: "0.59", Unit.INPUT_CACHED: "0.295", Unit.OUTPUT: "0.79", Unit.REASONING: "0.79"},
     ),
     DemoPool(
         slug="b200",
-        offering="llama-3.3-70b-turbo",
+        offering="simulated-70b-turbo",
         prices={Unit.INPUT_UNCACHED: "0.90", Unit.INPUT_CACHED: "0.0375", Unit.OUTPUT: "1.20", Unit.REASONING: "1.20"},
     ),
 )
@@ -88,7 +89,7 @@ def lay_out(ports: Mapping[str, int]) -> list[DemoTenant]:
     Seller.objects.get_or_create(
         invoice_prefix="DEMO",
         defaults={
-            "legal_name": "Demo Token Factory AG",
+            "legal_name": "Demo Token Factory AG (simulated)",
             "address_lines": "Rechenzentrumsweg 1\n60311 Frankfurt am Main",
             "country": "DE",
             "tax_number": "DE811907980",
@@ -98,8 +99,18 @@ def lay_out(ports: Mapping[str, int]) -> list[DemoTenant]:
         },
     )
     book = _price_book(now)
-    run = Tenant.objects.filter(slug__startswith=TENANTS[0]["slug"]).count() + 1
+    run = first_free_run()
     return [_tenant(dict(fields), run, book, now) for fields in TENANTS]
+
+
+def slug_in(run: int, slug: str) -> str:
+    return slug if run == 1 else f"{slug}-{run}"
+
+
+def first_free_run() -> int:
+    """The number of this demo in its home: the first one whose tenants do not exist yet."""
+    taken = set(Tenant.objects.values_list("slug", flat=True))
+    return next(run for run in count(1) if not taken & {slug_in(run, fields["slug"]) for fields in TENANTS})
 
 
 def _pool(demo: DemoPool, port: int) -> None:
@@ -148,7 +159,7 @@ def month_before(now: datetime) -> datetime:
 
 def _tenant(fields: dict[str, Any], run: int, book: PriceBook, now: datetime) -> DemoTenant:
     if run > 1:
-        fields |= {"slug": f"{fields['slug']}-{run}", "name": f"{fields['name']} {run}"}
+        fields |= {"slug": slug_in(run, fields["slug"]), "name": f"{fields['name']} {run}"}
     issued = registry.admit(Tenant(**fields, currency=CURRENCY), key="demo")
     tenant = issued.key.project.tenant
     publishing.agree(tenant, book, month_before(now))

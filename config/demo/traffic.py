@@ -27,7 +27,7 @@ class Call:
 def calls(tenant: str, secret: str, models: Sequence[str], count: int) -> list[Call]:
     """A varied day's work in small: the sizes repeat with periods that share no factor."""
     return [
-        Call(tenant, secret, models[i % len(models)], i // 2 % 2 == 1, 20 + 37 * (i % 13), 8 + 11 * (i % 7))
+        Call(tenant, secret, models[i % len(models)], i // 2 % 2 == 1, 2_000 + 1_370 * (i % 13), 80 + 110 * (i % 7))
         for i in range(count)
     ]
 

@@ -10,10 +10,10 @@ from tests.stories.trace import Totals
 
 # The demo's price book, in USD per million tokens.
 PRICES = {
-    ("llama-3.3-70b", "input_uncached"): Decimal("0.59"),
-    ("llama-3.3-70b", "output"): Decimal("0.79"),
-    ("llama-3.3-70b-turbo", "input_uncached"): Decimal("0.90"),
-    ("llama-3.3-70b-turbo", "output"): Decimal("1.20"),
+    ("simulated-70b", "input_uncached"): Decimal("0.59"),
+    ("simulated-70b", "output"): Decimal("0.79"),
+    ("simulated-70b-turbo", "input_uncached"): Decimal("0.90"),
+    ("simulated-70b-turbo", "output"): Decimal("1.20"),
 }
 
 

@@ -142,7 +142,7 @@ def knows(copy: Copy) -> bool:
 
 @contextmanager
 def simulators(home: Path, ports: dict[str, int], speed: str) -> Iterator[None]:
-    models = {"h100": "llama-3.3-70b", "b200": "llama-3.3-70b-turbo"}
+    models = {"h100": "simulated-70b", "b200": "simulated-70b-turbo"}
     started = [
         subprocess.Popen(
             command_line("simulate", "--model", models[slug], "--port", str(port), "--speed", speed),

@@ -23,7 +23,7 @@ def test_the_demo_ends_with_a_table_and_an_invoice_for_each_tenant(home: Path) -
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for word in ("acme", "umbrella", "  llama-3.3-70b-turbo  ", "margin", "unallocated", "curl", "from openai import"):
+    for word in ("acme", "umbrella", "  simulated-70b-turbo  ", "margin", "unallocated", "curl", "from openai import"):
         assert word in done.stdout
     invoices = [Path(path) for path in re.findall(r"^\s+(/\S+\.pdf)$", done.stdout, re.MULTILINE)]
     assert [path.stem[-6:] for path in invoices] == ["000001", "000002"]

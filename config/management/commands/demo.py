@@ -28,7 +28,7 @@ class Command(BaseCommand):
         try:
             with supervisor.interrupted_by_signals(), demo(console):
                 if not options["exit"]:
-                    console.print("Ctrl-C stops everything; the data stays.")
+                    console.print("Ctrl-C stops everything, the simulated workers too; the data stays.")
                     signal.pause()
         except expected as problem:
             raise CommandError(str(problem)) from None
