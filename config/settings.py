@@ -151,7 +151,12 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {"httpx2": {"level": "WARNING"}},  # It would log each request of a replay.
+    "loggers": {
+        "httpx2": {"level": "WARNING"},  # It would log each request of a replay.
+        # These two would log each task twice, the folding of nothing every other second included.
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+    },
 }
 
 CELERY_BROKER_URL = CELERY_RESULT_BACKEND = addresses.celery_url(REDIS_URL)

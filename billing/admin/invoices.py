@@ -24,8 +24,21 @@ from tenants.read_only import ReadOnly
 
 class LineInline(ReadOnly, TabularInline):
     model = InvoiceLine
-    fields = ["position", "description", "project", "quantity", "unit_amount", "per", "amount"]
+    fields = ["position", "description", "project", "units", "price", "sum"]
+    readonly_fields = ["units", "price", "sum"]
     extra = 0
+
+    @admin.display(description="Quantity")
+    def units(self, line: InvoiceLine) -> str:
+        return f"{line.quantity:,}"
+
+    @admin.display(description="Price")
+    def price(self, line: InvoiceLine) -> str:
+        return f"{line.unit_amount.normalize():f} per {line.per:,}"
+
+    @admin.display(description="Amount")
+    def sum(self, line: InvoiceLine) -> str:
+        return figures.amount(line.amount, line.invoice.currency)
 
 
 class DeliveryInline(ReadOnly, TabularInline):
@@ -54,20 +67,12 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
     list_filter = ["status", "tenant"]
     search_fields = ["number", "tenant__slug", "tenant__name"]
     fields = [
-        "number",
-        "status",
-        "tenant",
-        "period",
-        "issued_on",
-        "due_on",
-        "usage_until",
-        "closed_early",
-        "currency",
-        "net",
-        "tax_rate_percent",
-        "tax",
-        "gross",
-        "pdf",
+        ("number", "pdf"),
+        ("tenant", "period"),
+        ("amount_due", "status"),
+        ("net_amount", "tax_amount"),
+        ("issued_on", "due_on"),
+        ("usage_until", "closed_early"),
     ]
     inlines = [LineInline, DeliveryInline]
     actions_list = ["close_month"]
@@ -79,6 +84,14 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
     @admin.display(description="Amount due")
     def amount_due(self, invoice: Invoice) -> str:
         return f"{figures.amount(invoice.gross, invoice.currency)} {invoice.currency}"
+
+    @admin.display(description="Net amount")
+    def net_amount(self, invoice: Invoice) -> str:
+        return figures.amount(invoice.net, invoice.currency)
+
+    @admin.display(description="Tax")
+    def tax_amount(self, invoice: Invoice) -> str:
+        return f"{figures.amount(invoice.tax, invoice.currency)} ({invoice.tax_rate_percent:f} %)"
 
     @admin.display(description="Document")
     def pdf(self, invoice: Invoice) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from billing import closing
 from billing.documents.figures import amount
@@ -20,6 +21,14 @@ def month(text: str) -> date:
         raise ArgumentTypeError(str(refusal)) from refusal
 
 
+def folder(text: str) -> Path:
+    """A folder that is there: found out before a number is given, not after."""
+    path = Path(text)
+    if not path.is_dir():
+        raise ArgumentTypeError(f"{text!r} is not a folder")
+    return path
+
+
 class Command(BaseCommand):
     help = "Close a tenant's month: make, number and freeze its invoice. Doing it again gives the same invoice."
 
@@ -27,16 +36,19 @@ class Command(BaseCommand):
         parser.add_argument("--tenant", required=True, metavar="SLUG")
         parser.add_argument("--month", required=True, type=month, metavar="YYYY-MM")
         parser.add_argument("--early", action="store_true", help="close a month that has not ended")
-        parser.add_argument("--pdf", type=Path, metavar="FOLDER", help="also write the PDF into this folder")
+        parser.add_argument("--pdf", type=folder, metavar="FOLDER", help="also write the PDF into this folder")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = Tenant.objects.filter(slug=options["tenant"]).first()
         if tenant is None:
             raise CommandError(f"There is no tenant {options['tenant']!r}.")
         try:
+            began = timezone.now()
             invoice = closing.close(tenant, options["month"], early=options["early"])
         except BillingError as refusal:
-            raise CommandError(f"{refusal.field}: {refusal}") from refusal
+            raise CommandError(str(refusal)) from refusal
+        if invoice.finalised_at and invoice.finalised_at < began:
+            self.stdout.write("This month was closed before. What was recorded since comes on the next invoice.")
         gross = amount(invoice.gross, invoice.currency)
         self.stdout.write(f"{invoice.number}  {gross} {invoice.currency}  due {invoice.due_on}")
         if options["pdf"]:
