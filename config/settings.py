@@ -58,6 +58,9 @@ TOKENWORKS_CONNECT_TIMEOUT_S = env.integer("TOKENWORKS_CONNECT_TIMEOUT_S", 5, mi
 TOKENWORKS_FIRST_BYTE_TIMEOUT_S = env.integer("TOKENWORKS_FIRST_BYTE_TIMEOUT_S", 600, minimum=1, maximum=3600)
 TOKENWORKS_IDLE_TIMEOUT_S = env.integer("TOKENWORKS_IDLE_TIMEOUT_S", 120, minimum=1, maximum=3600)
 
+# How many requests may be sent to a second worker, in percent of all, when the first one came to nothing.
+TOKENWORKS_RETRY_PERCENT = env.integer("TOKENWORKS_RETRY_PERCENT", 20, minimum=0, maximum=100)
+
 # How often a gateway compares its whole snapshot with the database, besides being told of changes.
 TOKENWORKS_SNAPSHOT_CHECK_S = env.integer("TOKENWORKS_SNAPSHOT_CHECK_S", 30, minimum=1, maximum=3600)
 

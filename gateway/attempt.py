@@ -24,7 +24,7 @@ def now_us() -> int:
 class Attempt:
     """Opens its event when it is made, and closes it once. Raises JournalDown, and then nothing may be given away."""
 
-    __slots__ = ("_journal", "_opened", "first_byte_at_us", "is_open", "upstream_status")
+    __slots__ = ("_journal", "_opened", "first_byte_at_us", "is_open", "outcome", "upstream_status")
 
     def __init__(
         self, journal: Journal, request: Request, principal: Principal, deployment: Deployment, streamed: bool
@@ -32,6 +32,7 @@ class Attempt:
         self._journal = journal
         self.first_byte_at_us: int | None = None
         self.upstream_status: int | None = None
+        self.outcome: Outcome | None = None  # None while it is open.
         self._opened = Opened(
             event_id=request.event_id,
             opened_at_us=request.started_at_us,
@@ -52,6 +53,7 @@ class Attempt:
     def close(self, outcome: Outcome, counted: Counted = NOTHING_COUNTED) -> None:
         """Write how it ended. It never waits, so nothing can come between, and it must come before the last bytes."""
         self.is_open = False
+        self.outcome = outcome
         if counted.flaw is not None:
             log.warning("Event %s: %s", uuid.UUID(bytes=self._opened.event_id), counted.flaw)
         closed = Closed(

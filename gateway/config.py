@@ -26,4 +26,6 @@ class GatewayConfig:
 
     snapshot_check_s: float
 
+    retry_percent: int = 20  # Of all requests, that may be sent to a second worker.
+
     upstream_connections_max: int = 4096  # To one worker, busy and idle together.

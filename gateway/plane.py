@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gateway.config import GatewayConfig
 from gateway.pool import UpstreamClient
+from gateway.retrying import RetryBudget
 from gateway.routing import Router
 from metering.journal import Journal
 
@@ -16,3 +17,4 @@ class Plane:
     journal: Journal
     upstreams: UpstreamClient
     router: Router
+    retries: RetryBudget

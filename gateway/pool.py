@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from gateway.troubles import ConnectFailed, NoConnectionFree
@@ -73,6 +74,17 @@ class Pool:
                 connection.close()
 
 
+class Patience(NamedTuple):
+    """How long one deployment is waited for, in seconds, where it is not as long as for the others."""
+
+    connect_timeout_s: float | None = None
+    first_byte_timeout_s: float | None = None
+    idle_timeout_s: float | None = None
+
+
+USUAL = Patience()
+
+
 class UpstreamClient:
     """All connections of one gateway process."""
 
@@ -84,13 +96,16 @@ class UpstreamClient:
         self._pools: dict[str, Pool] = {}
         self._next_sweep: asyncio.TimerHandle | None = None
 
-    async def connection(self, base_url: str) -> Connection:
+    async def connection(self, base_url: str, patience: Patience = USUAL) -> Connection:
         """A connection on which nothing was sent yet. Raises ConnectFailed."""
         pool = self._pools.get(base_url)
         if pool is None:
             pool = self._pools[base_url] = Pool(base_url, self._limits, self._connections_max)
             self._keep_sweeping()
-        return await pool.connection(self._connect_timeout_s)
+        connection = await pool.connection(patience.connect_timeout_s or self._connect_timeout_s)
+        connection.first_byte_timeout_s = patience.first_byte_timeout_s or self._limits.first_byte_timeout_s
+        connection.idle_timeout_s = patience.idle_timeout_s or self._limits.idle_timeout_s
+        return connection
 
     def close(self) -> None:
         """End every connection; whoever still reads from one is told that it was cut."""

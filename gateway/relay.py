@@ -7,7 +7,7 @@ once, billed to its last event, and leaves an answer that is not streamed to be 
 import asyncio
 import logging
 
-from gateway.asgi import JSON_TYPE, Request
+from gateway.asgi import JSON_TYPE, Headers, Request
 from gateway.attempt import Attempt, now_us
 from gateway.errors import Refusal, UpstreamBroken, UpstreamSilent
 from gateway.sse import EventSplitter, EventTooLarge, data_of, event_of
@@ -24,6 +24,17 @@ log = logging.getLogger(__name__)
 
 class UpstreamSaidError(UpstreamTrouble):
     """The upstream reported an error within its answer."""
+
+
+class UpstreamBusy(Exception):
+    """The upstream answered 429: it may be sent elsewhere, or is the caller's answer as it is."""
+
+    status = 429
+
+    def __init__(self, body: bytes, headers: Headers) -> None:
+        super().__init__(type(self).__doc__)
+        self.body = body
+        self.headers = headers
 
 
 TROUBLES = (UpstreamTrouble, EventTooLarge, GarbledAnswer)
@@ -61,7 +72,10 @@ async def relay_whole(attempt: Attempt, connection: Connection, call_format: Cal
 
 
 async def relay_rejection(attempt: Attempt, connection: Connection, request: Request) -> None:
-    """Give a 4xx on as it is, with its Retry-After; anything else that is no success is the upstream's failure."""
+    """Give a 4xx on as it is, with its Retry-After; anything else that is no success is the upstream's failure.
+
+    Raises UpstreamBusy for a 429: another worker may do what this one would not.
+    """
     status = connection.status
     if not 400 <= status < 500:
         raise UpstreamTrouble(f"The upstream answered with status {status}.")
@@ -71,6 +85,8 @@ async def relay_rejection(attempt: Attempt, connection: Connection, request: Req
     if retry_after is not None:
         headers.append((b"retry-after", retry_after))
     attempt.close(Outcome.UPSTREAM_REJECTED)
+    if status == UpstreamBusy.status:
+        raise UpstreamBusy(body, headers)
     await request.answer(status, body, *headers)
 
 

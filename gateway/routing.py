@@ -1,48 +1,116 @@
-"""Who is asked next: deployments by priority and weight, workers in turn, those that could not be reached last."""
+"""Who is asked next: by priority, cost and weight of the deployments, by load and affinity of their workers. Pure.
 
-from collections.abc import Callable, Iterator
+It knows no socket: the clock is passed in, `gateway.forwarding` says how requests end and `gateway.health` what probes
+find. A request to a model with one sound worker costs one look-up here.
+"""
 
+from collections.abc import Callable, Collection, Iterator
+
+from gateway.affinity import in_order
 from gateway.snapshot import Route, Sold
+from gateway.standing import Standing
+from inference.snapshot import Worker
+from metering.usage import Outcome
 from providers.snapshot import Deployment
 
-COOL_DOWN_S = 3.0
-MEMORY_MAX = 10_000  # Names that turns are remembered for; beyond, all begin anew.
+MEMORY_MAX = 10_000  # Names and workers that are remembered; beyond, what is not in use begins anew.
+
+Choice = tuple[Deployment, Standing]
+KeyOf = Callable[[int], int | None]  # The affinity of a request, for a number of bytes of its prompt's beginning.
 
 
 class Router:
-    """Remembers whose turn it is and who could not be reached. `clock` gives seconds."""
+    """What this process knows of all workers, and whose turn it is. `clock` gives seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._turns: dict[str, int] = {}
-        self._unreachable_until: dict[str, float] = {}
+        self._standings: dict[str, Standing] = {}
 
-    def candidates(self, sold: Sold) -> Iterator[tuple[Deployment, str]]:
-        """Deployments and workers in the order to try them; those that just failed come last, not never."""
-        last = []
+    def standing(self, base_url: str) -> Standing:
+        """What is known of a worker, for good or bad."""
+        found = self._standings.get(base_url)
+        if found is None:
+            if len(self._standings) >= MEMORY_MAX:
+                self.keep(())
+            found = self._standings[base_url] = Standing(base_url)
+        return found
+
+    def keep(self, base_urls: Collection[str]) -> None:
+        """Forget all workers but these, and but those that have something open or against them."""
+        kept = {
+            base_url: standing
+            for base_url, standing in self._standings.items()
+            if base_url in base_urls or not standing.idle_and_sound
+        }
+        # Should thousands of dead addresses fill the memory, what stands against them is forgotten too.
+        self._standings = kept if len(kept) < MEMORY_MAX else {url: each for url, each in kept.items() if each.open}
+
+    def candidates(self, sold: Sold, key_of: KeyOf | None = None) -> Iterator[Choice]:
+        """Deployments and workers in the order to try them.
+
+        Behind all others come deployments whose queue is too long, and at the very end workers that failed: where
+        there is nobody else, an upstream that fails some requests is better than a gateway that refuses all. Left out
+        are only those at which neither requests nor probes succeed.
+        """
+        if sold.only is not None:
+            yield from self._only(*sold.only)
+            return
+        now = self._clock()
+        overflowing: list[Choice] = []
+        failing: list[Choice] = []
         for tier in sold.tiers:
             for route in self._by_weight(sold.offering.name, tier):
-                for worker in self._in_turn(route):
-                    if self._is_reachable(worker):
-                        yield route.deployment, worker
+                overflows = self._overflows(route)
+                welcoming = []
+                for worker in route.workers:
+                    standing = self.standing(worker.base_url)
+                    if standing.is_welcoming(now):
+                        welcoming.append(standing)
+                    elif not standing.is_hopeless(now):
+                        failing.append((route.deployment, standing))
+                for standing in self._in_order(route.deployment, welcoming, key_of):
+                    if overflows:
+                        overflowing.append((route.deployment, standing))
                     else:
-                        last.append((route.deployment, worker))
-        yield from last
+                        yield route.deployment, standing
+        yield from overflowing
+        yield from failing
 
-    def failed(self, worker: str) -> None:
-        """This worker could not be reached."""
-        if len(self._unreachable_until) >= MEMORY_MAX:
-            self._unreachable_until.clear()
-        self._unreachable_until[worker] = self._clock() + COOL_DOWN_S
+    def _only(self, deployment: Deployment, worker: Worker) -> Iterator[Choice]:
+        standing = self.standing(worker.base_url)
+        if not standing.ill or not standing.is_hopeless(self._clock()):
+            yield deployment, standing
 
-    def _is_reachable(self, worker: str) -> bool:
-        until = self._unreachable_until.get(worker)
-        if until is None:
-            return True
-        if until > self._clock():
+    def begin(self, standing: Standing) -> int:
+        """A request goes to this worker; `ended` is told what this gives."""
+        standing.open += 1
+        return standing.breaker.begin(self._clock())
+
+    def ended(self, standing: Standing, phase: int, outcome: Outcome | None, upstream_status: int | None) -> None:
+        """How the request ended; None where nothing was sent."""
+        standing.open -= 1
+        if outcome is Outcome.UPSTREAM_FAILED:
+            standing.breaker.failed(phase, self._clock())
+        elif outcome in (None, Outcome.INTERRUPTED) or upstream_status in (None, 429):
+            standing.breaker.dropped(phase, self._clock())
+        else:
+            standing.breaker.succeeded(phase)
+
+    def unreachable(self, standing: Standing, phase: int) -> None:
+        """No connection can be made: nobody is there. The request is still to be ended."""
+        standing.breaker.failed(phase, self._clock(), certain=True)
+
+    def recovered(self, standing: Standing) -> None:
+        """It answers probes again."""
+        standing.breaker.expect_recovery(self._clock())
+
+    def _overflows(self, route: Route) -> bool:
+        queue_max = route.deployment.overflow_queue_max
+        if queue_max is None:
             return False
-        del self._unreachable_until[worker]
-        return True
+        workers = route.workers
+        return sum(self.standing(each.base_url).queue(each.requests_running_max) for each in workers) > queue_max
 
     def _by_weight(self, name: str, tier: tuple[Route, ...]) -> tuple[Route, ...]:
         """Of every `sum of weights` turns each deployment has the first place in as many as it weighs."""
@@ -55,12 +123,15 @@ class Router:
             first += 1
         return tier[first:] + tier[:first]
 
-    def _in_turn(self, route: Route) -> tuple[str, ...]:
-        workers = route.workers
-        if len(workers) == 1:
+    def _in_order(self, deployment: Deployment, workers: list[Standing], key_of: KeyOf | None) -> list[Standing]:
+        """By affinity where the request has one, else the least loaded first, and in turn where loads are equal."""
+        if len(workers) < 2:
             return workers
-        first = self._turn(f"@{route.deployment.upstream}") % len(workers)
-        return workers[first:] + workers[:first]
+        key = None if key_of is None else key_of(deployment.prefix_bytes)
+        if key is not None:
+            return in_order(key, workers)
+        first = self._turn(f"@{deployment.upstream}") % len(workers)
+        return sorted(workers[first:] + workers[:first], key=lambda worker: worker.load)
 
     def _turn(self, name: str) -> int:
         if len(self._turns) >= MEMORY_MAX:

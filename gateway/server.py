@@ -12,6 +12,7 @@ from gateway.errors import CallerLeft, NotReady, Refusal, TooManyRequestsOpen, U
 from gateway.loading import DatabaseSnapshots, Snapshots
 from gateway.plane import Plane
 from gateway.pool import UpstreamClient
+from gateway.retrying import RetryBudget
 from gateway.routing import Router
 from gateway.upstream import AnswerLimits
 from metering.journal import Journal
@@ -49,7 +50,8 @@ class Gateway:
         upstreams = UpstreamClient(
             limits, connect_timeout_s=config.connect_timeout_s, connections_max=config.upstream_connections_max
         )
-        self._plane = Plane(config, journal, upstreams, Router(asyncio.get_running_loop().time))
+        router = Router(asyncio.get_running_loop().time)
+        self._plane = Plane(config, journal, upstreams, router, RetryBudget(config.retry_percent))
         await asyncio.to_thread(self._snapshots.start)
 
     async def shutdown(self) -> None:

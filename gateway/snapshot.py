@@ -25,10 +25,10 @@ class SnapshotUnreadable(ValueError):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A deployment and the addresses of the workers that answer for it, at least one."""
+    """A deployment and the workers that answer for it, at least one."""
 
     deployment: Deployment
-    workers: tuple[str, ...]
+    workers: tuple[Worker, ...]
 
 
 class Sold(msgspec.Struct, frozen=True):
@@ -36,6 +36,7 @@ class Sold(msgspec.Struct, frozen=True):
 
     offering: Offering
     tiers: tuple[tuple[Route, ...], ...]
+    only: tuple[Deployment, Worker] | None = None  # Where there is nothing to choose.
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -59,6 +60,16 @@ class Snapshot(msgspec.Struct, frozen=True):
     def sold_to(self, tenant_id: int, model: str) -> Sold | None:
         return self.sold.get(model) if model in self.priced.get(tenant_id, ()) else None
 
+    def worker_urls(self) -> set[str]:
+        """The addresses of all workers that may be asked for anything."""
+        return {
+            worker.base_url
+            for sold in self.sold.values()
+            for tier in sold.tiers
+            for route in tier
+            for worker in route.workers
+        }
+
     def all_sold_to(self, tenant_id: int) -> list[Sold]:
         priced = self.priced.get(tenant_id, frozenset())
         return [sold for name, sold in self.sold.items() if name in priced]
@@ -66,9 +77,9 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 def build(rows: Rows) -> Snapshot:
     """Bring rows into the shape in which they are looked up."""
-    workers: dict[str, tuple[str, ...]] = {}
+    workers: dict[str, tuple[Worker, ...]] = {}
     for upstream, group in groupby(rows.workers, lambda worker: worker.upstream):
-        workers[upstream] = tuple(worker.base_url for worker in group)
+        workers[upstream] = tuple(group)
     deployments: dict[str, list[Deployment]] = {}
     for deployment in rows.deployments:
         if deployment.dialect in DIALECTS:
@@ -81,18 +92,27 @@ def build(rows: Rows) -> Snapshot:
     return Snapshot(
         principals=dict(rows.principals),
         sold={
-            offering.name: Sold(offering, _tiers(deployments.get(offering.name, ()), workers))
+            offering.name: _sold(offering, _tiers(deployments.get(offering.name, ()), workers))
             for offering in rows.offerings
         },
         priced={tenant_id: frozenset(names) for tenant_id, names in priced.items()},
     )
 
 
-def _tiers(deployments: Iterable[Deployment], workers: dict[str, tuple[str, ...]]) -> tuple[tuple[Route, ...], ...]:
-    """Deployments with workers, the lowest priority number first, and those of the same number together."""
+def _sold(offering: Offering, tiers: tuple[tuple[Route, ...], ...]) -> Sold:
+    choices = [(route.deployment, worker) for tier in tiers for route in tier for worker in route.workers]
+    return Sold(offering, tiers, choices[0] if len(choices) == 1 else None)
+
+
+def _tiers(deployments: Iterable[Deployment], workers: dict[str, tuple[Worker, ...]]) -> tuple[tuple[Route, ...], ...]:
+    """Deployments with workers: the lowest priority number first, then the cheapest; those alike in both together."""
     routes = [Route(each, workers[each.upstream]) for each in deployments if each.upstream in workers]
-    routes.sort(key=lambda route: (route.deployment.priority, route.deployment.slug))
-    return tuple(tuple(tier) for _, tier in groupby(routes, lambda route: route.deployment.priority))
+    routes.sort(key=lambda route: (*_rank(route), route.deployment.slug))
+    return tuple(tuple(tier) for _, tier in groupby(routes, _rank))
+
+
+def _rank(route: Route) -> tuple[int, int]:
+    return route.deployment.priority, route.deployment.relative_cost
 
 
 _pack = msgspec.msgpack.Encoder().encode

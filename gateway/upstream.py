@@ -42,6 +42,8 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._host = host
         self._limits = limits
+        self.first_byte_timeout_s = limits.first_byte_timeout_s
+        self.idle_timeout_s = limits.idle_timeout_s
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
@@ -70,10 +72,22 @@ class Connection(asyncio.Protocol):
         self._pieces.clear()
 
     @property
+    def unanswered(self) -> bool:
+        """Not one byte of an answer has come."""
+        return self._received_bytes == 0
+
+    @property
     def usable(self) -> bool:
         return not self.closed and not self._transport.is_closing()
 
     # What a request does.
+
+    def ask(self, path: bytes) -> None:
+        """GET, of a page that is no answer to a caller."""
+        self._begin()
+        self.busy = True
+        self.silent_since = self._loop.time()
+        self._transport.write(b"GET %b HTTP/1.1\r\nhost: %b\r\nuser-agent: tokenworks\r\n\r\n" % (path, self._host))
 
     def send(self, path: bytes, headers: bytes, body: bytes) -> None:
         """POST. `headers` are whole lines; host and length are added. Never waits, and is never repeated."""
@@ -164,10 +178,10 @@ class Connection(asyncio.Protocol):
             if silent_s > LINGER_S:
                 self.close()
         elif self._waiter is None:
-            if silent_s > self._limits.idle_timeout_s and self.on_stalled is not None:
+            if silent_s > self.idle_timeout_s and self.on_stalled is not None:
                 self.on_stalled()
         else:
-            limit_s = self._limits.idle_timeout_s if self._body_begun else self._limits.first_byte_timeout_s
+            limit_s = self.idle_timeout_s if self._body_begun else self.first_byte_timeout_s
             if silent_s > limit_s:
                 self._fail(UpstreamTimeout(f"The upstream was silent for over {limit_s:g} seconds."))
 

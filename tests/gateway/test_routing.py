@@ -1,10 +1,15 @@
-"""Who is asked: by priority, by weight, in turn, and the next one where the first cannot be reached."""
+"""Who is asked: by priority, cost, weight and load, and the next one where the first cannot be reached."""
 
 from collections import Counter
 from pathlib import Path
 
-from gateway.routing import COOL_DOWN_S, MEMORY_MAX, Router
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.breaker import COOL_DOWN_S
+from gateway.routing import MEMORY_MAX, Router
 from gateway.snapshot import Sold, build
+from gateway.standing import PROBES_FAILED_MAX, EngineLoad
 from inference.snapshot import Worker
 from providers.snapshot import Deployment
 from tests.gateway.running import MODEL, FixedSnapshots, chat, deployment, post, rows, running_gateway
@@ -27,7 +32,14 @@ def sold(deployments: list[Deployment], *workers: tuple[str, str]) -> Sold:
 
 
 def names(router: Router, offering: Sold) -> list[str]:
-    return [f"{found.slug}@{worker}" for found, worker in router.candidates(offering)]
+    return [f"{found.slug}@{worker.base_url}" for found, worker in router.candidates(offering)]
+
+
+def unreachable(router: Router, base_url: str) -> None:
+    worker = router.standing(base_url)
+    phase = router.begin(worker)
+    router.unreachable(worker, phase)
+    router.ended(worker, phase, None, None)
 
 
 def test_the_lowest_priority_number_is_tried_first_and_the_others_behind_it() -> None:
@@ -54,10 +66,109 @@ def test_a_worker_that_could_not_be_reached_is_last_for_a_while() -> None:
     offering = sold([deployment("one", "a")], ("a", "w1"), ("a", "w2"))
     clock = Clock()
     router = Router(clock)
-    router.failed("w1")
+    unreachable(router, "w1")
     assert [names(router, offering) for _ in range(2)] == [["one@w2", "one@w1"]] * 2
     clock.now += COOL_DOWN_S
-    assert [names(router, offering)[0] for _ in range(2)] == ["one@w1", "one@w2"]
+    assert {names(router, offering)[0] for _ in range(2)} == {"one@w1", "one@w2"}
+
+
+def test_of_one_priority_the_cheapest_is_tried_first() -> None:
+    offering = sold(
+        [deployment("dear", "a", relative_cost=9), deployment("cheap", "b", relative_cost=2)], ("a", "w1"), ("b", "w2")
+    )
+    router = Router(Clock())
+    assert [names(router, offering) for _ in range(2)] == [["cheap@w2", "dear@w1"]] * 2
+
+
+def test_priority_comes_before_cost() -> None:
+    offering = sold(
+        [deployment("own", "a", relative_cost=9), deployment("bought", "b", priority=1)], ("a", "w1"), ("b", "w2")
+    )
+    assert names(Router(Clock()), offering) == ["own@w1", "bought@w2"]
+
+
+def test_the_worker_with_the_least_to_do_is_first() -> None:
+    offering = sold([deployment("one", "a")], ("a", "w1"), ("a", "w2"), ("a", "w3"))
+    router = Router(Clock())
+    router.begin(router.standing("w1"))
+    router.standing("w3").probed(EngineLoad(2, 3))
+    assert [names(router, offering) for _ in range(3)] == [["one@w2", "one@w1", "one@w3"]] * 3
+
+
+def test_where_a_queue_is_over_its_maximum_the_deployments_behind_it_are_tried_first() -> None:
+    offering = sold(
+        [deployment("own", "a", overflow_queue_max=4), deployment("bought", "b", priority=1)], ("a", "w1"), ("b", "w2")
+    )
+    router = Router(Clock())
+    router.standing("w1").probed(EngineLoad(running=64, waiting=4))
+    assert names(router, offering) == ["own@w1", "bought@w2"]
+    router.begin(router.standing("w1"))
+    assert names(router, offering) == ["bought@w2", "own@w1"]
+    router.standing("w1").probed(EngineLoad(running=64, waiting=0))
+    assert names(router, offering) == ["own@w1", "bought@w2"]
+
+
+def test_a_worker_at_which_neither_requests_nor_probes_succeed_is_not_asked() -> None:
+    for workers in ([("a", "w1")], [("a", "w1"), ("a", "w2")]):
+        offering = sold([deployment("one", "a")], *workers)
+        router = Router(Clock())
+        unreachable(router, "w1")
+        for _ in range(PROBES_FAILED_MAX):
+            router.standing("w1").probe_failed()
+        assert "one@w1" not in names(router, offering)
+        router.standing("w1").probed(None)
+        assert "one@w1" in names(router, offering)
+
+
+def test_what_is_in_use_or_failing_is_not_forgotten() -> None:
+    router = Router(Clock())
+    router.begin(router.standing("busy"))
+    unreachable(router, "dead")
+    for base_url in ("known", "gone"):
+        router.standing(base_url)
+    router.keep({"known"})
+    assert set(router._standings) == {"busy", "dead", "known"}
+
+
+rows_of_deployments = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(1, 5), st.none() | st.integers(0, 2)), max_size=5
+)
+happenings = st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["begin", "fail", "probe", "ill"])), max_size=30)
+
+
+@given(rows_of_deployments, happenings, st.none() | st.integers(0, 2**64 - 1))
+def test_whatever_happened_every_worker_with_hope_is_a_candidate_once(
+    drawn: list[tuple[int, int, int, int | None]], happened: list[tuple[int, str]], key: int | None
+) -> None:
+    deployments = [
+        deployment(
+            f"d{place}",
+            f"u{place % 2}",
+            priority=row[0],
+            relative_cost=row[1],
+            weight=row[2],
+            overflow_queue_max=row[3],
+        )
+        for place, row in enumerate(drawn)
+    ]
+    offering = sold(deployments, *((f"u{number % 2}", f"w{number}") for number in (0, 2, 4, 1, 3)))
+    router = Router(Clock())
+    for number, what in happened:
+        worker = router.standing(f"w{number}")
+        if what == "begin":
+            router.begin(worker)
+        elif what == "fail":
+            unreachable(router, worker.base_url)
+        elif what == "probe":
+            worker.probed(EngineLoad(number, 9))
+        else:
+            worker.probe_failed()
+    found = [(each.slug, worker.base_url) for each, worker in router.candidates(offering, lambda _: key)]
+    assert len(found) == len(set(found))
+    hopeful = {f"w{number}" for number in range(5) if not router.standing(f"w{number}").is_hopeless(100.0)}
+    assert {worker for _, worker in found} == {
+        worker for worker in hopeful if any(each.upstream == f"u{int(worker[1]) % 2}" for each in deployments)
+    }
 
 
 def test_an_offering_without_workers_has_no_candidates() -> None:
@@ -67,8 +178,8 @@ def test_an_offering_without_workers_has_no_candidates() -> None:
 def test_what_is_remembered_is_bounded() -> None:
     router = Router(Clock())
     for number in range(MEMORY_MAX + 5):
-        router.failed(f"w{number}")
-    assert len(router._unreachable_until) <= MEMORY_MAX
+        unreachable(router, f"w{number}")
+    assert len(router._standings) <= MEMORY_MAX
 
 
 async def test_the_next_worker_answers_where_the_first_cannot_be_reached(home: Path, upstream: Upstream) -> None:

@@ -45,6 +45,24 @@ class Upstream:
     open: set[asyncio.Transport] = field(default_factory=set)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)  # A request came.
     left: asyncio.Event = field(default_factory=asyncio.Event)  # A connection ended.
+    pages: dict[str, bytes] = field(default_factory=dict)  # What is answered to GET, by path; else 404.
+    asked: list[str] = field(default_factory=list)  # Paths of these.
+    server: asyncio.Server | None = None
+
+    async def listen(self, port: int = 0) -> None:
+        self.server = await asyncio.get_running_loop().create_server(lambda: Connection(self), "127.0.0.1", port)
+        self.base_url = f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+
+    def die(self) -> None:
+        """Cut all connections and take no more, as a killed process."""
+        assert self.server is not None
+        self.server.close()
+        for transport in tuple(self.open):
+            transport.abort()
+
+    async def come_back(self) -> None:
+        """Listen at the same address again."""
+        await self.listen(int(self.base_url.rpartition(":")[2]))
 
 
 class Connection(asyncio.Protocol):
@@ -67,6 +85,10 @@ class Connection(asyncio.Protocol):
             return
         request_line, *lines = head.decode().split("\r\n")
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        if request_line.startswith("GET "):
+            self.data = body
+            self.show(request_line.split(" ")[1])
+            return
         length = int(headers["content-length"])
         if len(body) < length:
             return
@@ -76,6 +98,11 @@ class Connection(asyncio.Protocol):
         self.upstream.arrived.set()
         assert self.upstream.answer is not None
         self.answering = asyncio.ensure_future(self.upstream.answer(request, self.transport))
+
+    def show(self, path: str) -> None:
+        self.upstream.asked.append(path)
+        page = self.upstream.pages.get(path)
+        self.transport.write(whole(b"", status="404 Not Found") if page is None else page)
 
     def connection_lost(self, problem: Exception | None) -> None:
         self.upstream.left.set()
@@ -87,14 +114,11 @@ class Connection(asyncio.Protocol):
 @asynccontextmanager
 async def running_upstream() -> AsyncIterator[Upstream]:
     upstream = Upstream()
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(upstream), "127.0.0.1", 0)
-    upstream.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    await upstream.listen()
     try:
         yield upstream
     finally:
-        server.close()
-        for transport in tuple(upstream.open):
-            transport.abort()
+        upstream.die()
         while upstream.open:
             await asyncio.sleep(0)
 
