@@ -1,15 +1,17 @@
 """What a caller asks of the simulated worker: the request's fields, what is refused, and how long the answer will be.
 
 Fields, defaults and reasons to refuse are vLLM's (`/v1/chat/completions` of its OpenAI server). Fields that would
-change the words of an answer and not their number, such as temperature, are accepted and ignored, as unknown ones are.
+change the words of an answer and not their number, such as temperature, are checked and ignored; unknown ones pass.
 """
 
 import zlib
 from collections.abc import Iterator
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import msgspec
+from msgspec import Meta
 
+MUST_SAY = ("system", "user")  # An assistant may have called a tool instead of saying anything.
 NATURAL_TOKENS_MAX = 256  # An answer ends by itself within as many tokens, unless min_tokens or ignore_eos say other.
 
 
@@ -37,7 +39,19 @@ class Message(msgspec.Struct, frozen=True):
     content: str | list[Part] | None = None
 
 
-class Request(msgspec.Struct, frozen=True):
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """What shapes an answer without changing its length: the types and bounds of OpenAI's reference."""
+
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    user: str | None = None
+
+
+class Request(Sampling, frozen=True):
     messages: list[Message]
     model: str | None = None
     max_tokens: int | None = None
@@ -86,6 +100,8 @@ def accept(body: bytes, *, model: str, context_tokens_max: int) -> Task:
     check_model(request.model, model)
     if not request.messages:
         raise Refused("messages is empty. Give at least one message.", param="messages")
+    if any(message.content is None and message.role in MUST_SAY for message in request.messages):
+        raise Refused(f"A message of the role {' or '.join(MUST_SAY)} needs a content.", param="messages")
     check_options(request)
     prompt_tokens, checksum = _read_prompt(request)
     limit = request.max_completion_tokens if request.max_completion_tokens is not None else request.max_tokens

@@ -8,12 +8,21 @@ import zlib
 
 import msgspec
 
-from inference.simulator.chat import Refused, StreamOptions, Task, answer_to, check_model, check_options, parsed
+from inference.simulator.chat import (
+    Refused,
+    Sampling,
+    StreamOptions,
+    Task,
+    answer_to,
+    check_model,
+    check_options,
+    parsed,
+)
 
 Texts = str | list[str | int | list[int]]
 
 
-class CompletionRequest(msgspec.Struct, frozen=True):
+class CompletionRequest(Sampling, frozen=True):
     prompt: Texts
     model: str | None = None
     max_tokens: int | None = 16  # vLLM's and OpenAI's default.

@@ -140,3 +140,18 @@ def test_usage_is_streamed_only_where_asked_for() -> None:
     assert (asked.include_usage, asked.continuous_usage) == (True, True)
     continuous_alone = task(stream=True, stream_options={"include_usage": False, "continuous_usage_stats": True})
     assert (continuous_alone.include_usage, continuous_alone.continuous_usage) == (False, False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ['"temperature":"hot"', '"temperature":2.5', '"top_p":0', '"presence_penalty":3', '"seed":1.5', '"stop":[1]'],
+)
+def test_a_field_of_the_wrong_type_or_out_of_bounds_is_refused_though_it_changes_no_count(wrong: str) -> None:
+    field = wrong.split(":")[0].strip('"')
+    with pytest.raises(Refused, match=field):
+        accept(f'{{"messages":[{{"role":"user","content":"a"}}],{wrong}}}'.encode(), model="m", context_tokens_max=99)
+
+
+def test_a_user_who_says_nothing_is_refused() -> None:
+    with pytest.raises(Refused, match="needs a content"):
+        accept(b'{"messages":[{"role":"user"}]}', model="m", context_tokens_max=99)
