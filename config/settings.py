@@ -54,9 +54,13 @@ TOKENWORKS_BODY_BYTES_MAX = env.integer("TOKENWORKS_BODY_BYTES_MAX", 32 * 2**20,
 TOKENWORKS_EVENT_BYTES_MAX = env.integer("TOKENWORKS_EVENT_BYTES_MAX", 8 * 2**20, minimum=1024, maximum=2**28)
 TOKENWORKS_ANSWER_BYTES_MAX = env.integer("TOKENWORKS_ANSWER_BYTES_MAX", 64 * 2**20, minimum=1024, maximum=2**30)
 TOKENWORKS_REQUESTS_OPEN_MAX = env.integer("TOKENWORKS_REQUESTS_OPEN_MAX", 4096, minimum=1, maximum=100_000)
+TOKENWORKS_REQUEST_TIMEOUT_S = env.integer("TOKENWORKS_REQUEST_TIMEOUT_S", 30, minimum=1, maximum=600)
 TOKENWORKS_CONNECT_TIMEOUT_S = env.integer("TOKENWORKS_CONNECT_TIMEOUT_S", 5, minimum=1, maximum=120)
 TOKENWORKS_FIRST_BYTE_TIMEOUT_S = env.integer("TOKENWORKS_FIRST_BYTE_TIMEOUT_S", 600, minimum=1, maximum=3600)
 TOKENWORKS_IDLE_TIMEOUT_S = env.integer("TOKENWORKS_IDLE_TIMEOUT_S", 120, minimum=1, maximum=3600)
+
+# How often a gateway asks each worker for its health and its load; 0: never.
+TOKENWORKS_PROBE_INTERVAL_S = env.integer("TOKENWORKS_PROBE_INTERVAL_S", 5, minimum=0, maximum=3600)
 
 # How many requests may be sent to a second worker, in percent of all, when the first one came to nothing.
 TOKENWORKS_RETRY_PERCENT = env.integer("TOKENWORKS_RETRY_PERCENT", 20, minimum=0, maximum=100)

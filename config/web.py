@@ -5,6 +5,7 @@ import sys
 import uvicorn
 
 from config import env
+from gateway.front import bounded_http
 
 KEEP_ALIVE_S = 75  # Longer than callers' pools keep an idle connection, so that they close it and we do not.
 GRACE_S = 20
@@ -20,7 +21,7 @@ def main() -> None:
         host=settings.TOKENWORKS_HOST,
         port=settings.TOKENWORKS_PORT,
         loop="uvloop",
-        http="gateway.front:BoundedHttp",
+        http=bounded_http(settings.TOKENWORKS_REQUEST_TIMEOUT_S),
         ws="none",
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_S,

@@ -9,12 +9,13 @@ import urllib.parse
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.errors import Refusal
 from gateway.exchange import Exchange
 
 HEAD_BYTES_MAX = 64 * 1024
+BODY_BYTES_PER_S_MIN = 16 * 1024  # How slowly a body may come, once the time that every request has is over.
 
 
 class HeadTooLarge(Refusal):
@@ -24,12 +25,27 @@ class HeadTooLarge(Refusal):
     code = "head_too_large"
 
 
+class RequestTooSlow(Refusal):
+    """The request did not come in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
 class BoundedHttp(HttpToolsProtocol):
     """Ends a connection on which a head grows over HEAD_BYTES_MAX without becoming complete.
 
     Reads are counted that begin and end within a head, so that the body before it is never taken for a part of it. A
     head may so have what one read takes besides, 256 KB.
+
+    A connection gets `request_timeout_s` for its first request's head, as for each later head, once it began, and as
+    much for a body and for each BODY_BYTES_PER_S_MIN of it a second besides. One timer a connection sees to it.
     """
+
+    request_timeout_s = 30.0
+    request_since = 0.0  # When a request began to come, in the loop's time.
+    body_bytes = 0  # What has come of its body.
+    clock: asyncio.TimerHandle | None = None
 
     head_bytes = 0
     head_open = False  # A head is being read, and is not complete.
@@ -53,6 +69,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self.head_open = self.head_begins = True
+        self.request_since = self.loop.time()
+        self.body_bytes = 0
         self.head_bytes = 0
         super().on_message_begin()
 
@@ -91,6 +109,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         exchange: Any = self.cycle
+        self.body_bytes += len(body)
         if not exchange.response_complete:
             exchange.take_body(body)
 
@@ -106,8 +125,15 @@ class BoundedHttp(HttpToolsProtocol):
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._end_if_idle)
 
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.request_since = self.loop.time()
+        self.clock = self.loop.call_later(self.request_timeout_s, self._look_at_the_clock)
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self.clock is not None:
+            self.clock.cancel()
         self._unset_keepalive_if_required()
 
     def _begin(self, exchange: Any) -> None:
@@ -125,10 +151,39 @@ class BoundedHttp(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def _look_at_the_clock(self) -> None:
+        """End a request that comes too slowly; what waits for us, and not for the caller, has all time."""
+        if self.transport.is_closing():
+            return
+        now = self.loop.time()
+        if not self._waits_for_the_caller():
+            self.request_since = now
+        left_s = self.request_since + self.request_timeout_s + self.body_bytes / BODY_BYTES_PER_S_MIN - now
+        if left_s > 0:
+            self.clock = self.loop.call_later(left_s, self._look_at_the_clock)
+        elif self.head_open or (self.cycle is not None and not self.cycle.response_started):
+            self._refuse(RequestTooSlow())
+        else:  # Not a byte came, or the answer has begun before its request was whole.
+            self.transport.close()
+
+    def _waits_for_the_caller(self) -> bool:
+        """Whether a request has begun to come and is not whole, or a new connection has not begun with one."""
+        exchange: Any = self.cycle
+        if self.flow.read_paused:
+            return False
+        if exchange is None or exchange.response_complete:
+            return exchange is None or self.head_open
+        return bool(exchange.more_body)
+
     def _refuse(self, refusal: Refusal) -> None:
         body = refusal.body()
         self.transport.write(
-            b"HTTP/1.1 %d Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
-            b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (refusal.status, len(body), body)
+            b"%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            % (STATUS_LINE[refusal.status], len(body), body)
         )
         self.transport.close()
+
+
+def bounded_http(request_timeout_s: float) -> type[BoundedHttp]:
+    """The protocol with a time limit of its own."""
+    return type("BoundedHttp", (BoundedHttp,), {"request_timeout_s": request_timeout_s})

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from gateway.config import GatewayConfig
-from gateway.front import BoundedHttp
+from gateway.front import bounded_http
 from gateway.loading import Snapshots
 from gateway.server import Gateway
 from gateway.snapshot import Rows, Snapshot
@@ -126,13 +126,15 @@ async def until(condition: Any) -> None:
 
 
 @asynccontextmanager
-async def running_gateway(home: Path, snapshots: Snapshots | None, **changes: Any) -> AsyncIterator[Running]:
+async def running_gateway(
+    home: Path, snapshots: Snapshots | None, *, request_timeout_s: float = 30, **changes: Any
+) -> AsyncIterator[Running]:
     gateway = Gateway(config(home, **changes), snapshots)
     await gateway.startup()
     server = uvicorn.Server(
         uvicorn.Config(
             gateway,
-            http=BoundedHttp,
+            http=bounded_http(request_timeout_s),
             ws="none",
             lifespan="off",
             log_config=None,
