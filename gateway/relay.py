@@ -15,9 +15,12 @@ from gateway.troubles import Abandoned, UpstreamCut, UpstreamTimeout, UpstreamTr
 from gateway.upstream import Connection
 from metering.usage import Outcome
 from providers.dialects.dialect import AnswerStream, CallFormat, Counted, GarbledAnswer
+from providers.dialects.openai_errors import in_openais_shape
 
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 NO_CACHE = (b"cache-control", b"no-cache")
+
+ABOUT_OUR_CREDENTIALS = (401, 403, 407)
 
 log = logging.getLogger(__name__)
 
@@ -72,15 +75,17 @@ async def relay_whole(attempt: Attempt, connection: Connection, call_format: Cal
 
 
 async def relay_rejection(attempt: Attempt, connection: Connection, request: Request) -> None:
-    """Give a 4xx on as it is, with its Retry-After; anything else that is no success is the upstream's failure.
+    """Give a 4xx on in OpenAI's shape, with its Retry-After; what else is no success is the upstream's failure.
+
+    So is a refusal of our own credentials: the caller's key is good, and must not look bad.
 
     Raises UpstreamBusy for a 429: another worker may do what this one would not.
     """
     status = connection.status
-    if not 400 <= status < 500:
+    if not 400 <= status < 500 or status in ABOUT_OUR_CREDENTIALS:
         raise UpstreamTrouble(f"The upstream answered with status {status}.")
-    body = await connection.read_all()
-    headers = [(b"content-type", connection.header(b"content-type") or JSON_TYPE[1])]
+    body = in_openais_shape(await connection.read_all(), status)
+    headers = [JSON_TYPE]
     retry_after = connection.header(b"retry-after")
     if retry_after is not None:
         headers.append((b"retry-after", retry_after))

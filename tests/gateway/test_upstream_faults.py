@@ -38,15 +38,32 @@ async def assert_failed(gateway: Running, answered: Answered, status: int, code:
 
 @pytest.mark.parametrize("streamed", [True, False])
 @pytest.mark.parametrize("status", ["400 Bad Request", "404 Not Found", "422 Unprocessable Entity"])
-async def test_a_4xx_of_the_upstream_is_relayed_as_it_is_and_not_billed(
+async def test_a_4xx_of_the_upstream_is_relayed_in_openais_shape_and_not_billed(
     gateway: Running, upstream: Upstream, status: str, streamed: bool
 ) -> None:
-    upstream.answer = says(whole(BODY, status=status))
+    code = int(status[:3])
+    said = {"message": "too long", "type": "BadRequestError", "param": "messages", "code": code}
+    upstream.answer = says(whole(json.dumps({"error": said}).encode(), status=status))
     answered = await post(gateway, chat(stream=streamed))
-    assert (answered.status, answered.body) == (int(status[:3]), BODY)
+    assert answered.status == code
+    error = json.loads(answered.body)["error"]
+    assert (error["message"], error["param"], error["code"]) == ("too long", "messages", None)
+    assert error["type"] in ("invalid_request_error", "not_found_error")
     recorded = await gateway.event()
     assert (recorded.outcome, recorded.billed) == ("upstream_rejected", False)
     assert recorded.upstream_status == int(status[:3])
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden", "407 Proxy Authentication Required"])
+async def test_an_upstream_that_refuses_our_credentials_does_not_make_the_callers_key_look_bad(
+    gateway: Running, upstream: Upstream, status: str
+) -> None:
+    upstream.answer = says(whole(b'{"error":{"message":"bad key sk-upstream"}}', status=status))
+    answered = await post(gateway, chat())
+    assert answered.status == 502
+    assert b"sk-upstream" not in answered.body
+    recorded = await gateway.event()
+    assert (recorded.outcome, recorded.billed) == ("upstream_failed", False)
 
 
 @pytest.mark.parametrize("streamed", [True, False])
