@@ -47,8 +47,6 @@ def test_the_field_at_fault_and_a_code_in_words_are_kept() -> None:
 NAMES = st.sampled_from(["error", "message", "type", "code", "param", "detail"])
 INNER = st.none() | st.text() | st.integers()
 JSON = st.recursive(INNER, lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner))
-    st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner)
-)
 
 
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()), st.integers(400, 499))
