@@ -27,7 +27,7 @@ DELAY_MAX = timedelta(hours=6)
 ERROR_CHARACTERS_MAX = 500
 
 BODY = """\
-Dear customer,
+Hello,
 
 please find attached invoice {number} over {gross} {currency} for {month},
 due on {due_on}.

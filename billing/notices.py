@@ -22,7 +22,7 @@ FIRST_DELAY = timedelta(minutes=1)
 DELAY_MAX = timedelta(hours=6)
 
 BODY = """\
-Dear customer,
+Hello,
 
 {percent} % of this budget are used: {budget}.
 It affords {affords}, and its window began on {since} UTC.
