@@ -41,6 +41,7 @@ def gateway_config() -> GatewayConfig:
         connect_timeout_s=settings.TOKENWORKS_CONNECT_TIMEOUT_S,
         first_byte_timeout_s=settings.TOKENWORKS_FIRST_BYTE_TIMEOUT_S,
         idle_timeout_s=settings.TOKENWORKS_IDLE_TIMEOUT_S,
+        probe_interval_s=settings.TOKENWORKS_PROBE_INTERVAL_S,
         retry_percent=settings.TOKENWORKS_RETRY_PERCENT,
         snapshot_check_s=settings.TOKENWORKS_SNAPSHOT_CHECK_S,
     )

@@ -26,6 +26,7 @@ class GatewayConfig:
 
     snapshot_check_s: float
 
+    probe_interval_s: float = 0  # 0: workers are not probed.
     retry_percent: int = 20  # Of all requests, that may be sent to a second worker.
 
     upstream_connections_max: int = 4096  # To one worker, busy and idle together.

@@ -9,6 +9,7 @@ from gateway.callers import principal_of
 from gateway.config import GatewayConfig
 from gateway.endpoints import endpoint
 from gateway.errors import CallerLeft, NotReady, Refusal, TooManyRequestsOpen, Unexpected
+from gateway.health import Prober
 from gateway.loading import DatabaseSnapshots, Snapshots
 from gateway.plane import Plane
 from gateway.pool import UpstreamClient
@@ -31,6 +32,7 @@ class Gateway:
             config.database_url, config.home / "snapshot.msgpack", config.snapshot_check_s
         )
         self._plane: Plane | None = None
+        self._prober: Prober | None = None
         self.requests_open = 0
 
     async def startup(self) -> None:
@@ -53,9 +55,14 @@ class Gateway:
         router = Router(asyncio.get_running_loop().time)
         self._plane = Plane(config, journal, upstreams, router, RetryBudget(config.retry_percent))
         await asyncio.to_thread(self._snapshots.start)
+        if config.probe_interval_s:
+            self._prober = Prober(router, self._snapshots, config.probe_interval_s)
+            self._prober.start()
 
     async def shutdown(self) -> None:
         """End what is left, and let go of the journal."""
+        if self._prober is not None:
+            await self._prober.stop()
         await asyncio.to_thread(self._snapshots.stop)
         if self._plane is not None:
             self._plane.upstreams.close()
