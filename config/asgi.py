@@ -3,6 +3,7 @@
 A gateway process never loads Django: the office is built only where it is wanted.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -24,6 +25,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 GATEWAY_PATH = "/v1/"
+
+# Requests leave no reference cycles. Looking for some at every 700 new objects, as Python does, took a tenth of the time.
+COLLECT_AFTER_OBJECTS = 50_000
 
 
 def gateway_config() -> GatewayConfig:
@@ -80,6 +84,8 @@ async def lifespan(gateway: Gateway | None, receive: Receive, send: Send) -> Non
     except Exception as problem:  # Whatever it is, uvicorn must be told, or it would wait forever.
         await send({"type": "lifespan.startup.failed", "message": f"{type(problem).__name__}: {problem}"})
         return
+    gc.freeze()  # What lives as long as the process is not looked at again.
+    gc.set_threshold(COLLECT_AFTER_OBJECTS, 20, 20)
     await send({"type": "lifespan.startup.complete"})
     await receive()
     if gateway:

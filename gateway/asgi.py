@@ -83,7 +83,8 @@ class Request:
     @property
     def writable(self) -> bool:
         """Whether `write_now` may be called: the answer has begun, and the caller takes what is written."""
-        return self.answered and self._exchange is not None and self._exchange.writable
+        exchange = self._exchange
+        return self.answered and exchange is not None and not (exchange.flow.write_paused or exchange.disconnected)
 
     def write_now(self, body: bytes) -> None:
         """A piece of an answer in pieces, without waiting; not the last one, and not empty."""

@@ -146,35 +146,56 @@ class StreamRelay:
         if not kind.startswith(b"text/event-stream"):
             raise GarbledAnswer(f"The upstream answered a stream with {kind!r}.")
         while True:
-            piece = await self._connection.read()
-            self._take(self._splitter.feed(piece) if piece else self._splitter.finish())
+            ended = await self._connection.pass_on(self._pass_on)
+            if ended:
+                self._take(self._splitter.finish())
             if self._stream.done:
                 await self._finish()
                 return
             if self._stream.failed:
                 raise UpstreamSaidError
-            if not piece:
+            if ended:
                 raise UpstreamCut("The upstream's stream ended before its last event.")
             if self._out:
                 await self._write(self._taken_out(), more=True)
 
+    def _pass_on(self, piece: bytes) -> bool:
+        """Count what came and write it to the caller, as long as nothing has to be waited for."""
+        stream = self._stream
+        data = self._splitter.data_of_one(piece)
+        if data is None:
+            self._take(self._splitter.feed(piece))
+        else:  # As most are: then nothing is built but the bytes to write.
+            self._take_one(piece, data)
+        if stream.done or stream.failed:
+            return False
+        out = self._out
+        if not out:
+            return True
+        if not self._request.writable:
+            return False
+        self._request.write_now(out.pop() if len(out) == 1 else self._taken_out())
+        return True
+
     def _take(self, events: list[bytes]) -> None:
         """Count events, and put what the caller is to see of them in `_out`."""
-        stream = self._stream
         for event in events:
-            data = data_of(event)
-            if data is None:
-                self._out.append(event)
-                continue
-            kept = stream.take(data)
-            if stream.done and (owed := stream.owed()) is not None:
-                self._out.append(event_of(owed))
-            if kept is data:
-                self._out.append(event)
-            elif kept is not None:
-                self._out.append(event_of(kept))
-            if stream.done or stream.failed:
+            self._take_one(event, data_of(event))
+            if self._stream.done or self._stream.failed:
                 return
+
+    def _take_one(self, event: bytes, data: bytes | None) -> None:
+        stream = self._stream
+        if data is None:
+            self._out.append(event)
+            return
+        kept = stream.take(data)
+        if stream.done and (owed := stream.owed()) is not None:
+            self._out.append(event_of(owed))
+        if kept is data:
+            self._out.append(event)
+        elif kept is not None:
+            self._out.append(event_of(kept))
 
     async def _finish(self) -> None:
         """The last event is here and still held back: settle, then let it go."""

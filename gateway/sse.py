@@ -26,6 +26,21 @@ class EventSplitter:
         self._pending = bytearray()  # An event that has begun.
         self._returns = False  # Carriage returns were seen: then an empty line may have seven forms, not one.
 
+    def data_of_one(self, piece: bytes) -> bytes | None:
+        """The data of a piece that is one whole event of one line, as most are: it needs no cutting. Else None."""
+        end = len(piece) - 2
+        if (
+            end >= self._event_bytes_max - 1
+            or self._pending
+            or self._returns
+            or piece.find(b"\n") != end
+            or not piece.endswith(b"\n\n")
+            or not piece.startswith(b"data: ")
+            or b"\r" in piece
+        ):
+            return None
+        return piece[6:end]
+
     def feed(self, piece: bytes) -> list[bytes]:
         """The events that this piece completes. Raises EventTooLarge."""
         scan_from = max(0, len(self._pending) - _REACH_BACK)

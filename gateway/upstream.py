@@ -46,7 +46,8 @@ class Connection(asyncio.Protocol):
         self.idle_timeout_s = limits.idle_timeout_s
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
+        self._taker: Callable[[bytes], bool] | None = None
         self.on_stalled: Callable[[], None] | None = None  # Called when the reader takes nothing for the idle time.
         self._pieces: list[bytes] = []
         self.busy = False
@@ -111,17 +112,45 @@ class Connection(asyncio.Protocol):
     async def read(self) -> bytes:
         """The next bytes of the body, all that have come; empty at the end. Raises UpstreamTrouble after the last."""
         while not self._pieces:
-            if self.failure is not None:
-                raise self.failure
-            if self.complete:
+            if self._has_ended():
                 return b""
-            if self._paused:
-                self._paused = False
-                self.silent_since = self._loop.time()
-                self._transport.resume_reading()
             await self._wait()
-        piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
+        return self._taken_pieces()
+
+    async def pass_on(self, taker: Callable[[bytes], bool]) -> bool:
+        """Call `taker` with all bytes of the body that have come, and then at once whenever more come.
+
+        It is called by the transport, without a turn of this task, and says whether to go on so. Returns False when it
+        said no, True at the body's end. Raises what it raises, and UpstreamTrouble after the last bytes.
+        """
+        while True:
+            if self._pieces:
+                if not taker(self._taken_pieces()):
+                    return False
+            elif self._has_ended():
+                return True
+            else:
+                self._taker = taker
+                try:
+                    if await self._wait():
+                        return False
+                finally:
+                    self._taker = None
+
+    def _has_ended(self) -> bool:
+        """Whether nothing more comes; where more does, it may come. Raises UpstreamTrouble."""
+        if self.failure is not None:
+            raise self.failure
+        if self._paused and not self.complete:
+            self._paused = False
+            self.silent_since = self._loop.time()
+            self._transport.resume_reading()
+        return self.complete
+
+    def _taken_pieces(self) -> bytes:
+        pieces = self._pieces
+        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
         self._unread_bytes = 0
         return piece
 
@@ -208,12 +237,14 @@ class Connection(asyncio.Protocol):
             self._fail(
                 AnswerTooLarge(f"The head of the upstream's answer is over {self._limits.head_bytes_max} bytes.")
             )
+        sleeps_on = self._hand_over()
         if self._lingering and self.complete:
             self._go_back()
         elif self._unread_bytes > PAUSE_READING_BYTES and not self._paused and not self.complete and not self.closed:
             self._paused = True
             self._transport.pause_reading()
-        self._wake()
+        if not sleeps_on:
+            self._wake()
 
     def connection_lost(self, problem: Exception | None) -> None:
         self.closed = True
@@ -266,16 +297,30 @@ class Connection(asyncio.Protocol):
 
     # Its own affairs.
 
-    async def _wait(self) -> None:
+    async def _wait(self) -> bool:
+        """Wait for anything new. True: the taker wants no more."""
         self._waiter = self._loop.create_future()
         try:
-            await self._waiter
+            return await self._waiter
         finally:
             self._waiter = None
 
-    def _wake(self) -> None:
+    def _wake(self, *, taker_is_done: bool = False) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._waiter.set_result(taker_is_done)
+
+    def _hand_over(self) -> bool:
+        """Give the taker what has come. Returns True where the task that reads has nothing to do for it."""
+        if self._taker is None or not self._pieces or self._waiter is None or self._waiter.done():
+            return False
+        try:
+            if self._taker(self._taken_pieces()):
+                return not self.complete and self.failure is None
+            self._wake(taker_is_done=True)
+        except Exception as problem:  # Whatever it is, it belongs to the task that reads.
+            self._waiter.set_exception(problem)
+        self._taker = None
+        return True
 
     def _fail(self, failure: UpstreamTrouble) -> None:
         if self.failure is None and not self.complete:
