@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from config import settings, web
+from config import settings
 from config.probe import answers
 
 # Two tasks at a time. A single worker need not look for others before it begins.
@@ -44,7 +44,12 @@ def standard() -> list[Process]:
         Process("worker", (*celery, "worker", *WORKER_OPTIONS, "--loglevel", "INFO")),
         Process("beat", (*celery, *beat, "--loglevel", "INFO")),
         Process("shipper", (python, str(settings.BASE_DIR / "manage.py"), "ship")),
-        Process("web", (python, "-m", "config.web"), ready_url=f"{address()}/health", stop_grace_s=web.GRACE_S + 5),
+        Process(
+            "web",
+            (python, "-m", "config.web"),
+            ready_url=f"{address()}/health",
+            stop_grace_s=settings.TOKENWORKS_GRACE_S + 5,
+        ),
     ]
 
 

@@ -65,6 +65,9 @@ TOKENWORKS_PROBE_INTERVAL_S = env.integer("TOKENWORKS_PROBE_INTERVAL_S", 5, mini
 # How many requests may be sent to a second worker, in percent of all, when the first one came to nothing.
 TOKENWORKS_RETRY_PERCENT = env.integer("TOKENWORKS_RETRY_PERCENT", 20, minimum=0, maximum=100)
 
+# How long a web process that is told to end lets its requests run on.
+TOKENWORKS_GRACE_S = env.integer("TOKENWORKS_GRACE_S", 20, minimum=1, maximum=3600)
+
 # How often a gateway compares its whole snapshot with the database, besides being told of changes.
 TOKENWORKS_SNAPSHOT_CHECK_S = env.integer("TOKENWORKS_SNAPSHOT_CHECK_S", 30, minimum=1, maximum=3600)
 

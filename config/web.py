@@ -8,7 +8,6 @@ from config import env
 from gateway.front import bounded_http
 
 KEEP_ALIVE_S = 75  # Longer than callers' pools keep an idle connection, so that they close it and we do not.
-GRACE_S = 20
 
 
 def main() -> None:
@@ -25,7 +24,7 @@ def main() -> None:
         ws="none",
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=settings.TOKENWORKS_GRACE_S,
         access_log=False,  # It would cost a line a request.
         server_header=False,
         proxy_headers=False,  # Nothing here trusts an address that a caller can write.
