@@ -8,7 +8,7 @@ Only before the first byte was delivered to the caller, and only where the outco
   attempt is closed unbilled.
 
 Not after a time-out (the caller has waited long enough, and the work may be running), not after the head of a good
-answer, not after an answer that cannot be understood. Nobody is asked twice.
+answer, not after an answer that cannot be understood. No worker is asked twice by one deployment.
 """
 
 BUDGET_MAX = 20  # Retries that a quiet process may make at once.

@@ -4,7 +4,7 @@ It knows no socket: the clock is passed in, `gateway.forwarding` says how reques
 find. A request to a model with one sound worker costs one look-up here.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from gateway.affinity import in_order
 from gateway.snapshot import Route, Sold
@@ -37,14 +37,8 @@ class Router:
         return found
 
     def keep(self, base_urls: Collection[str]) -> None:
-        """Forget all workers but these, and but those that have something open or against them."""
-        kept = {
-            base_url: standing
-            for base_url, standing in self._standings.items()
-            if base_url in base_urls or not standing.idle_and_sound
-        }
-        # Should thousands of dead addresses fill the memory, what stands against them is forgotten too.
-        self._standings = kept if len(kept) < MEMORY_MAX else {url: each for url, each in kept.items() if each.open}
+        """Forget all workers but these, and but those that have something open."""
+        self._standings = {url: each for url, each in self._standings.items() if url in base_urls or each.open}
 
     def candidates(self, sold: Sold, key_of: KeyOf | None = None) -> Iterator[Choice]:
         """Deployments and workers in the order to try them.
@@ -112,8 +106,12 @@ class Router:
         workers = route.workers
         return sum(self.standing(each.base_url).queue(each.requests_running_max) for each in workers) > queue_max
 
-    def _by_weight(self, name: str, tier: tuple[Route, ...]) -> tuple[Route, ...]:
-        """Of every `sum of weights` turns each deployment has the first place in as many as it weighs."""
+    def _by_weight(self, name: str, tier: tuple[Route, ...]) -> Sequence[Route]:
+        """The deployment with the least to do for its weight first.
+
+        Where they are equal, as when all are idle, each has the first place in as many of every `sum of weights` turns
+        as it weighs.
+        """
         if len(tier) == 1:
             return tier
         place = self._turn(name) % sum(route.deployment.weight for route in tier)
@@ -121,7 +119,10 @@ class Router:
         while place >= tier[first].deployment.weight:
             place -= tier[first].deployment.weight
             first += 1
-        return tier[first:] + tier[:first]
+        return sorted(tier[first:] + tier[:first], key=lambda route: self._load(route) / route.deployment.weight)
+
+    def _load(self, route: Route) -> int:
+        return sum(self.standing(worker.base_url).load for worker in route.workers)
 
     def _in_order(self, deployment: Deployment, workers: list[Standing], key_of: KeyOf | None) -> list[Standing]:
         """By affinity where the request has one, else the least loaded first, and in turn where loads are equal."""

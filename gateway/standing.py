@@ -3,7 +3,7 @@
 import hashlib
 from typing import NamedTuple
 
-from gateway.breaker import Breaker, State
+from gateway.breaker import Breaker
 
 PROBES_FAILED_MAX = 2  # So many in a row and a worker counts as ill.
 
@@ -70,8 +70,3 @@ class Standing:
     def probe_failed(self) -> None:
         self._probes_failed += 1
         self._reported = None
-
-    @property
-    def idle_and_sound(self) -> bool:
-        """There is little to remember: a new standing would be the same but for the report."""
-        return self.open == 0 and self.breaker.state is State.CLOSED and not self._probes_failed

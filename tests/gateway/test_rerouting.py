@@ -1,7 +1,9 @@
 """Workers that die, fail, lag and come back behind a running gateway: callers are answered, and pay once."""
 
 import asyncio
+import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -352,6 +354,22 @@ async def test_a_deployment_has_its_own_patience(home: Path, upstream: Upstream)
     upstream.answer = says_and_waits(STREAM_HEAD, chunk(event("a", running(5, 1))))
     async with in_front_of(home, upstream, given={"idle_timeout_s": 0.1}) as gateway:
         assert b"upstream_timeout" in (await post(gateway, chat(stream=True))).body
+
+
+async def test_a_deployment_has_its_own_patience_for_connecting(home: Path, upstream: Upstream) -> None:
+    upstream.answer = GOOD
+    made = rows(deployments=[deployment("own", "own", connect_timeout_s=0.1), deployment("bought", "b", priority=1)])
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as fillers:
+        for _ in range(2):  # What nobody accepts fills its queue: who comes now waits.
+            filler = fillers.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(deaf.getsockname())
+        made.workers.extend(
+            [Worker("own", f"http://127.0.0.1:{deaf.getsockname()[1]}", "vllm"), Worker("b", upstream.base_url, "vllm")]
+        )
+        made.workers.sort(key=lambda worker: worker.upstream)
+        async with running_gateway(home, FixedSnapshots(build(made)), connect_timeout_s=3600) as gateway:
+            assert (await post(gateway, chat())).status == 200
 
 
 async def test_the_patience_of_one_deployment_is_not_left_on_a_connection_for_the_next(

@@ -120,14 +120,23 @@ def test_a_worker_at_which_neither_requests_nor_probes_succeed_is_not_asked() ->
         assert "one@w1" in names(router, offering)
 
 
-def test_what_is_in_use_or_failing_is_not_forgotten() -> None:
+def test_what_is_in_use_is_not_forgotten() -> None:
     router = Router(Clock())
     router.begin(router.standing("busy"))
-    unreachable(router, "dead")
     for base_url in ("known", "gone"):
-        router.standing(base_url)
+        unreachable(router, base_url)
     router.keep({"known"})
-    assert set(router._standings) == {"busy", "dead", "known"}
+    assert set(router._standings) == {"busy", "known"}
+
+
+def test_of_deployments_that_share_the_one_with_the_least_to_do_for_its_weight_is_first() -> None:
+    offering = sold([deployment("one", "a", weight=1), deployment("three", "b", weight=3)], ("a", "w1"), ("b", "w2"))
+    router = Router(Clock())
+    for _ in range(2):
+        router.begin(router.standing("w2"))
+    assert [names(router, offering)[0] for _ in range(4)] == ["one@w1"] * 4
+    router.begin(router.standing("w1"))
+    assert [names(router, offering)[0] for _ in range(4)] == ["three@w2"] * 4
 
 
 rows_of_deployments = st.lists(
