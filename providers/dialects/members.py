@@ -18,7 +18,13 @@ def read(document: bytes) -> dict[str, Raw]:
 
 
 def join(members: Mapping[str, Raw | bytes]) -> bytes:
-    return b"{" + b",".join([_encode_name(name) + b":" + bytes(value) for name, value in members.items()]) + b"}"
+    """The object of these members. Its values are copied once, for they may be large."""
+    pieces: list[Raw | bytes] = []
+    for name, value in members.items():
+        pieces += (b",", _encode_name(name), b":", value)
+    pieces[:1] = [b"{"]
+    pieces.append(b"}")
+    return b"".join(pieces)
 
 
 def are_all_of(members: Mapping[str, Raw], document: bytes) -> bool:
