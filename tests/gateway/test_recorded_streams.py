@@ -72,7 +72,8 @@ RECORDED = [
     pytest.param(
         Recorded(
             sent=[
-                event([], counted(5, 0)), event(said("é")), event(said(""), counted(5, 4)), event([], counted(5, 4)), DONE,
+                event([], counted(5, 0)), event(said("é")), event(said(""), counted(5, 4)),
+                event([], counted(5, 4)), DONE,
             ],
             seen=[event([], counted(5, 0)), event(said("é")), event(said("")), event([], counted(5, 4)), DONE],
             usage=Usage(input_uncached=5, output=4),
