@@ -2,7 +2,7 @@
 
     python -m tests.bench.enter_rows BASE_URL_OF_THE_WORKER NUMBER_OF_KEYS
 
-The tenant has a price book, a plan, and NUMBER_OF_KEYS keys; the printed one is as likely as any other.
+The tenant has a price book, a plan, limits and a budget that are far away, and NUMBER_OF_KEYS keys.
 """
 
 import os
@@ -13,6 +13,7 @@ import django
 from django.db import connection, transaction
 
 MODEL = "bench-model"
+FAR = 10**9
 OTHER_KEYS_SQL = """
 INSERT INTO tenants_apikey (project_id, name, prefix, digest, created_at)
 SELECT %s, 'other-' || n, 'sk-tw-', sha256(('other-' || n)::bytea), now() FROM generate_series(2, %s) n
@@ -31,7 +32,7 @@ def enter(worker: str, keys: int) -> str:
     from metering.usage import Unit
     from providers.models import Deployment, Offering, Upstream
     from tenants import registry
-    from tenants.models import Tenant
+    from tenants.models import Budget, Limit, Tenant
 
     offering = Offering.objects.create(name=MODEL)
     upstream = Upstream.objects.create(slug="bench", name="Benchmark")
@@ -55,6 +56,16 @@ def enter(worker: str, keys: int) -> str:
     publishing.publish(version)
     issued = registry.admit(Tenant(**TENANTS[0], currency=CURRENCY), key="bench")
     publishing.agree(issued.key.project.tenant, book, began)
+    limited = {"requests_per_minute": FAR, "tokens_per_minute": FAR, "parallel_requests": FAR}
+    Limit.objects.create(tenant=issued.key.project.tenant, **limited)
+    Limit.objects.create(tenant=issued.key.project.tenant, api_key=issued.key, **limited)
+    Budget.objects.create(
+        tenant=issued.key.project.tenant,
+        window=Budget.Window.MONTH,
+        kind=Budget.Kind.MONEY,
+        amount=Decimal(10**6),
+        notify_at_percent=[80, 100],
+    )
     with connection.cursor() as cursor:
         cursor.execute(OTHER_KEYS_SQL, [issued.key.project_id, keys])
     return issued.secret

@@ -1,0 +1,127 @@
+"""What each stage of a request costs by itself: `make bench-stages`. Nothing is asserted about time.
+
+The names say the stage: who calls, what is asked, the two journal records, and following a streamed answer.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.asgi import Request
+from gateway.callers import principal_of
+from gateway.snapshot import Snapshot, build
+from gateway.sse import EventSplitter, data_of
+from metering.journal import Journal
+from metering.records import Closed, Opened
+from metering.usage import Outcome, Usage, UsageSource
+from providers.dialects import DIALECTS
+from providers.dialects.dialect import Kind
+from providers.dialects.openai_chat import read_call
+from tenants.keys import digest
+from tenants.snapshot import Principal
+from tests.gateway.running import ACME, ALICE_KEY, MODEL, rows
+from tests.gateway.upstreams import completion, event, running
+
+FEW, MANY = 10, 100_000
+CHAT = DIALECTS["openai"][Kind.CHAT]
+CALL = (
+    b'{"model":"%b","messages":[{"role":"system","content":"You are a helpful assistant who answers briefly."},'
+    b'{"role":"user","content":"What is a token factory and why would anybody want to meter it?"}],"max_tokens":64}'
+    % MODEL.encode()
+)
+STREAMED = CALL[:-1] + b',"stream":true,"stream_options":{"include_usage":true}}'
+
+
+def snapshot(keys: int) -> Snapshot:
+    given = rows("http://127.0.0.1:9")
+    others = ((digest(f"other-{n}"), Principal(n, 101, ACME, "acme", None)) for n in range(100, 100 + keys))
+    given.principals.extend(others)
+    return build(given)
+
+
+def asked() -> Request:
+    async def receive() -> Any: ...
+
+    async def send(_: Any) -> None: ...
+
+    headers = [(b"host", b"gateway"), (b"authorization", f"Bearer {ALICE_KEY}".encode())]
+    return Request({"headers": headers}, receive, send, 1_700_000_000_000_000)
+
+
+@pytest.mark.parametrize("keys", [FEW, MANY])
+def test_auth(benchmark: Callable[..., Principal], keys: int) -> None:
+    assert benchmark(principal_of, asked(), snapshot(keys)).tenant_id == ACME
+
+
+def test_parse(benchmark: Callable[..., Any]) -> None:
+    assert benchmark(read_call, CALL).model == MODEL
+
+
+def test_build_the_body_of_a_streamed_call(benchmark: Callable[..., bytes]) -> None:
+    assert b"continuous_usage_stats" in benchmark(CHAT.request_body, read_call(STREAMED), MODEL)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal.open(tmp_path / "journal", segment_bytes_max=64 << 20, fsync_interval_ms=50)
+    yield journal
+    journal.close()
+
+
+def test_journal_opened_and_closed(benchmark: Callable[..., None], journal: Journal) -> None:
+    number = itertools.count(1)
+
+    def record() -> None:
+        opened = Opened(
+            event_id=next(number).to_bytes(16, "big"),
+            opened_at_us=1_700_000_000_000_000,
+            tenant_id=1,
+            project_id=101,
+            api_key_id=11,
+            offering=MODEL,
+            deployment="llama-at-pool",
+            streamed=False,
+        )
+        journal.append_opened(opened)
+        journal.append_closed(
+            Closed(
+                opened=opened,
+                closed_at_us=1_700_000_000_500_000,
+                first_byte_at_us=1_700_000_000_100_000,
+                outcome=Outcome.COMPLETED,
+                usage_source=UsageSource.REPORTED,
+                billed=True,
+                usage=Usage(input_uncached=41, input_cached=16, output=28),
+                upstream_status=200,
+                upstream_usage=b'{"prompt_tokens":57,"completion_tokens":28,"total_tokens":85}',
+            )
+        )
+
+    benchmark(record)
+
+
+def test_accumulate_an_answer_in_one_piece(benchmark: Callable[..., Any]) -> None:
+    body = completion()
+    assert benchmark(lambda: CHAT.count(body)).usage.output == 24
+
+
+@pytest.mark.parametrize("usage", [None, running(57, 3)], ids=["plain", "counted"])
+def test_accumulate_one_streamed_event(benchmark: Callable[..., Any], usage: Any) -> None:
+    piece = event("token ", usage)
+    splitter, stream = EventSplitter(1 << 20), CHAT.follow(read_call(STREAMED))
+
+    def follow() -> bytes | None:
+        data = splitter.data_of_one(piece)
+        assert data is not None
+        return stream.take(data)
+
+    assert benchmark(follow) is not None
+
+
+def test_cut_ten_events_that_came_together(benchmark: Callable[..., Any]) -> None:
+    piece = event("token ") * 10
+    splitter = EventSplitter(1 << 20)
+    assert len(benchmark(lambda: [data_of(each) for each in splitter.feed(piece)])) == 10
