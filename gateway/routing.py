@@ -7,9 +7,9 @@ find. A request to a model with one sound worker costs one look-up here.
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from gateway.affinity import in_order
+from gateway.breaker import State
 from gateway.snapshot import Route, Sold
 from gateway.standing import Standing
-from inference.snapshot import Worker
 from metering.usage import Outcome
 from providers.snapshot import Deployment
 
@@ -48,7 +48,10 @@ class Router:
         are only those at which neither requests nor probes succeed.
         """
         if sold.only is not None:
-            yield from self._only(*sold.only)
+            deployment, worker = sold.only
+            standing = self.standing(worker.base_url)
+            if standing.breaker.state is State.CLOSED or not standing.is_hopeless(self._clock()):
+                yield deployment, standing
             return
         now = self._clock()
         overflowing: list[Choice] = []
@@ -71,11 +74,6 @@ class Router:
         yield from overflowing
         yield from failing
 
-    def _only(self, deployment: Deployment, worker: Worker) -> Iterator[Choice]:
-        standing = self.standing(worker.base_url)
-        if not standing.ill or not standing.is_hopeless(self._clock()):
-            yield deployment, standing
-
     def begin(self, standing: Standing) -> int:
         """A request goes to this worker; `ended` is told what this gives."""
         standing.open += 1
@@ -84,7 +82,9 @@ class Router:
     def ended(self, standing: Standing, phase: int, outcome: Outcome | None, upstream_status: int | None) -> None:
         """How the request ended; None where nothing was sent."""
         standing.open -= 1
-        if outcome is Outcome.UPSTREAM_FAILED:
+        if outcome is Outcome.COMPLETED:
+            standing.breaker.succeeded(phase)
+        elif outcome is Outcome.UPSTREAM_FAILED:
             standing.breaker.failed(phase, self._clock())
         elif outcome in (None, Outcome.INTERRUPTED) or upstream_status in (None, 429):
             standing.breaker.dropped(phase, self._clock())

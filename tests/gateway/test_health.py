@@ -13,6 +13,8 @@ from gateway.routing import Router
 from gateway.snapshot import build
 from gateway.standing import PROBES_FAILED_MAX, EngineLoad
 from inference.simulator.metrics import Metrics
+from inference.simulator.serving import serving
+from inference.simulator.worker import SimulatedWorker
 from inference.snapshot import Worker
 from tests.gateway.running import FixedSnapshots, chat, deployment, post, rows, running_gateway, until
 from tests.gateway.upstreams import Upstream, completion, head, running_upstream, says, whole
@@ -83,6 +85,16 @@ async def test_a_probe_tells_what_the_engine_has_to_do(prober: Prober, router: R
     await prober.round()
     assert upstream.asked == ["/health", "/metrics"]
     assert router.standing(upstream.base_url).load == 7
+
+
+async def test_a_simulated_worker_answers_probes_like_a_real_one(router: Router) -> None:
+    simulated = SimulatedWorker("model")
+    simulated.metrics.running, simulated.metrics.waiting = 3, 1
+    async with serving(simulated) as base_url:
+        for _ in range(PROBES_FAILED_MAX):
+            await Prober(router, FixedSnapshots(build(rows(base_url))), 1).round()
+        worker = router.standing(base_url)
+        assert (worker.ill, worker.load, worker.queue(None)) == (False, 4, 1)
 
 
 async def test_an_engine_without_these_pages_is_well(prober: Prober, router: Router, upstream: Upstream) -> None:
