@@ -26,7 +26,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 GATEWAY_PATH = "/v1/"
 
-# Requests leave no reference cycles. Looking for some at every 700 new objects, as Python does, took a tenth of the time.
+# Requests leave no reference cycles. Looking for some at every 700 new objects, as Python does, took a tenth of it all.
 COLLECT_AFTER_OBJECTS = 50_000
 
 
