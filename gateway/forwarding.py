@@ -58,7 +58,10 @@ async def forward(plane: Plane, request: Request, principal: Principal, sold: So
     if isinstance(failed, UpstreamBusy):
         await request.answer(failed.status, failed.body, *failed.headers)
         return
-    raise failed
+    try:
+        raise failed
+    finally:
+        failed = None  # It knows this frame by its traceback: together they would hold the request and its body.
 
 
 class Untouched(Exception):
