@@ -46,6 +46,7 @@ class BoundedHttp(HttpToolsProtocol):
     request_since = 0.0  # When a request began to come, in the loop's time.
     body_bytes = 0  # What has come of its body.
     clock: asyncio.TimerHandle | None = None
+    answering: Any = None  # The exchange whose turn it is.
 
     head_bytes = 0
     head_open = False  # A head is being read, and is not complete.
@@ -132,11 +133,16 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        answering = self.answering  # uvicorn tells the newest request only, which may still wait for its turn.
+        if answering is not None and not answering.response_complete:
+            answering.disconnected = True
+            answering.message_event.set()
         if self.clock is not None:
             self.clock.cancel()
         self._unset_keepalive_if_required()
 
     def _begin(self, exchange: Any) -> None:
+        self.answering = exchange
         exchange.task = self.loop.create_task(exchange.run_asgi(self.app))
         self.tasks.add(exchange.task)
 

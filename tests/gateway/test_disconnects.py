@@ -166,3 +166,19 @@ async def test_a_request_that_our_shutdown_cuts_is_interrupted_and_not_billed(
     writer.transport.abort()
     recorded = await gateway.event()
     assert (recorded.outcome, recorded.billed) == ("interrupted", False)
+
+
+async def test_a_caller_that_sends_its_next_request_at_once_and_leaves_pays_for_the_stream_it_was_reading(
+    gateway: Running, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.answer = says_and_waits(STREAM_HEAD, *map(chunk, EVENTS[:3]))
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    request = http_request(json.dumps(chat(stream=True)).encode()).replace(b"connection: close", b"x: y")
+    writer.write(request * 2)
+    await reader.readuntil(b" be")
+    writer.transport.abort()
+    await asyncio.wait_for(upstream.left.wait(), 5)
+    recorded = await gateway.event()
+    assert (recorded.outcome, recorded.usage_source, recorded.billed) == ("client_disconnected", "running_count", True)
+    assert recorded.usage == Usage(input_uncached=PROMPT, output=2)
+    assert "Traceback" not in caplog.text
