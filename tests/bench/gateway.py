@@ -14,7 +14,7 @@ from tests.bench.ours import MODEL, ROOT, running_gateway
 
 BENCH = Path(os.environ.get("BENCH", ROOT.parent / "shared/bench/gateway_bench.py"))
 GATEWAY_CORE = 1  # The script keeps the load and the upstream on core 0, and the peers on core 1.
-ON = "one process; keys, price book, plan, limits, a budget, and the durable journal (group sync every 50 ms)"
+ON = "one process; keys, price book, plan, rows of limits and a budget, durable journal (group sync every 50 ms)"
 
 
 def main(arguments: list[str]) -> int:
