@@ -35,6 +35,7 @@ def gateway_config() -> GatewayConfig:
     """The gateway's part of the settings."""
     return GatewayConfig(
         database_url=settings.DATABASE_URL,
+        redis_url=settings.REDIS_URL,
         home=settings.TOKENWORKS_HOME,
         journal_name=settings.TOKENWORKS_JOURNAL_NAME,
         journal_fsync_ms=settings.TOKENWORKS_JOURNAL_FSYNC_MS,

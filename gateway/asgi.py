@@ -1,12 +1,16 @@
 """ASGI on one page: its types, and one caller's request as the endpoints see it."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uuid_utils
 
 from gateway.errors import BodyTooLarge, CallerLeft, Refusal
 from gateway.exchange import Exchange
+
+if TYPE_CHECKING:
+    from gateway.admission.admission import Admitted
+    from gateway.admission.terms import Terms
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -20,13 +24,19 @@ JSON_TYPE = (b"content-type", b"application/json")
 class Request:
     """One request of a caller. Its id is the id of its usage event, and is on every answer."""
 
-    __slots__ = ("_exchange", "_id_header", "_send", "answered", "event_id", "receive", "scope", "started_at_us")
+    __slots__ = (
+        "_exchange", "_id_header", "_send", "admitted", "answered", "event_id", "receive", "said", "scope",
+        "started_at_us", "terms",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, now_us: int) -> None:
         self.begin_again(now_us)
         self.scope = scope
         self.receive = receive
         self.answered = False  # The head of an answer has left.
+        self.terms: Terms | None = None  # What limits the caller, where anything does.
+        self.admitted: Admitted | None = None  # What the request holds of it.
+        self.said: Headers = []  # Headers that go on the answer besides.
         self._send = send
         self._exchange = Exchange.of(send)
 
@@ -75,7 +85,9 @@ class Request:
 
     async def begin(self, status: int, *headers: tuple[bytes, bytes]) -> None:
         self.answered = True
-        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, self._id_header]})
+        await self._send(
+            {"type": "http.response.start", "status": status, "headers": [*headers, *self.said, self._id_header]}
+        )
 
     async def write(self, body: bytes, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
@@ -95,7 +107,9 @@ class Request:
         """A whole answer at once."""
         if self._exchange is not None and self._exchange.writable:
             self.answered = True
-            self._exchange.answer(status, ((b"content-length", b"%d" % len(body)), *headers, self._id_header), body)
+            self._exchange.answer(
+                status, ((b"content-length", b"%d" % len(body)), *headers, *self.said, self._id_header), body
+            )
             return
         await self.begin(status, (b"content-length", b"%d" % len(body)), *headers)
         await self.write(body, more=False)

@@ -24,12 +24,13 @@ def now_us() -> int:
 class Attempt:
     """Opens its event when it is made, and closes it once. Raises JournalDown, and then nothing may be given away."""
 
-    __slots__ = ("_journal", "_opened", "first_byte_at_us", "is_open", "outcome", "upstream_status")
+    __slots__ = ("_admitted", "_journal", "_opened", "first_byte_at_us", "is_open", "outcome", "upstream_status")
 
     def __init__(
         self, journal: Journal, request: Request, principal: Principal, deployment: Deployment, streamed: bool
     ) -> None:
         self._journal = journal
+        self._admitted = request.admitted
         self.first_byte_at_us: int | None = None
         self.upstream_status: int | None = None
         self.outcome: Outcome | None = None  # None while it is open.
@@ -72,3 +73,5 @@ class Attempt:
         except JournalUnavailable as problem:
             log.error("An answer cannot be recorded, and is not given away: %s", problem)
             raise JournalDown from None
+        if self._admitted is not None:
+            self._admitted.settle(closed)

@@ -26,6 +26,8 @@ class GatewayConfig:
 
     snapshot_check_s: float
 
+    redis_url: str = ""  # Of the Valkey with the counters of limits; asked only for tenants that have some.
+
     probe_interval_s: float = 0  # 0: workers are not probed.
     retry_percent: int = 20  # Of all requests, that may be sent to a second worker.
 

@@ -1,7 +1,9 @@
 """Why a request is not answered, in the shape that OpenAI's SDKs read.
 
     Refusal
-    ├── BadRequest, BodyTooLarge, UnknownModel, UnknownPath, MethodNotAllowed, InvalidKey, TenantSuspended
+    ├── BadRequest, BodyTooLarge, UnknownModel, UnknownPath, MethodNotAllowed
+    ├── InvalidKey, KeyExpired, TenantSuspended, AddressRefused
+    ├── those of limits and budgets, in gateway/admission/refusals.py
     └── ServerTrouble
         ├── NotReady, TooManyRequestsOpen, NoWorker, JournalDown      ours, and gone soon: 503 with Retry-After
         ├── UpstreamBroken, UpstreamSilent                            the upstream's
@@ -53,6 +55,21 @@ class InvalidKey(Refusal):
 
     status = 401
     code = "invalid_api_key"
+
+
+class KeyExpired(Refusal):
+    """The API key has expired. Use another one."""
+
+    status = 401
+    code = "api_key_expired"
+
+
+class AddressRefused(Refusal):
+    """This API key may not be used from your network address."""
+
+    status = 403
+    kind = "permission_error"
+    code = "ip_not_allowed"
 
 
 class TenantSuspended(Refusal):

@@ -13,11 +13,21 @@ from typing import Any, Protocol
 
 import psycopg
 
-from billing.snapshot import PRICED_OFFERINGS_SQL
+from billing.snapshot import PLANS_SQL, PRICED_OFFERINGS_SQL, PRICES_SQL, WALLETS_SQL, PlanRow, PriceRow
+from gateway.admission.terms import TermRows
 from gateway.snapshot import Rows, Snapshot, SnapshotUnreadable, build, pack, unpack
 from inference.snapshot import WORKERS_SQL, Worker
 from providers.snapshot import DEPLOYMENTS_SQL, OFFERINGS_SQL, Deployment, Offering
-from tenants.snapshot import PRINCIPALS_SQL, Principal
+from tenants.snapshot import (
+    BUDGETS_SQL,
+    LIMITED_TENANTS_SQL,
+    LIMITS_SQL,
+    PRINCIPALS_SQL,
+    BudgetRow,
+    LimitedTenant,
+    LimitRow,
+    Principal,
+)
 
 CHANNEL = "tokenworks_snapshot"
 DEBOUNCE_S = 0.05  # Changes come in bursts: one loading serves all that came this soon after the first.
@@ -166,4 +176,17 @@ def read(connection: psycopg.Connection[Any]) -> Rows:
         deployments=[Deployment(*row) for row in connection.execute(DEPLOYMENTS_SQL)],
         workers=[Worker(*row) for row in connection.execute(WORKERS_SQL)],
         priced=sorted(connection.execute(PRICED_OFFERINGS_SQL)),
+        terms=read_terms(connection),
+    )
+
+
+def read_terms(connection: psycopg.Connection[Any]) -> TermRows:
+    """All rows that limit anybody. Prices are read only where somebody's money is budgeted."""
+    plans = [PlanRow(*row) for row in connection.execute(PLANS_SQL)]
+    return TermRows(
+        tenants=[LimitedTenant(*row) for row in connection.execute(LIMITED_TENANTS_SQL)],
+        limits=[LimitRow(*row) for row in connection.execute(LIMITS_SQL)],
+        budgets=[BudgetRow(*row) for sql in (BUDGETS_SQL, WALLETS_SQL) for row in connection.execute(sql)],
+        plans=plans,
+        prices=[PriceRow(*row) for row in connection.execute(PRICES_SQL)] if plans else [],
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.admission.admission import Admission
 from gateway.config import GatewayConfig
 from gateway.pool import UpstreamClient
 from gateway.retrying import RetryBudget
@@ -14,6 +15,7 @@ class Plane:
     """The parts of the data plane, put together when the process starts."""
 
     config: GatewayConfig
+    admission: Admission
     journal: Journal
     upstreams: UpstreamClient
     router: Router

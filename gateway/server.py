@@ -2,7 +2,11 @@
 
 import asyncio
 import logging
+import uuid
 
+from gateway.admission.admission import Admission
+from gateway.admission.counters import Counters
+from gateway.admission.upkeep import Upkeep
 from gateway.asgi import Receive, Request, Scope, Send
 from gateway.attempt import now_us
 from gateway.callers import principal_of
@@ -17,6 +21,7 @@ from gateway.retrying import RetryBudget
 from gateway.routing import Router
 from gateway.upstream import AnswerLimits
 from metering.journal import Journal
+from metering.segments import ensure_journal_id
 
 HEAD_BYTES_MAX = 64 * 1024
 
@@ -33,6 +38,7 @@ class Gateway:
         )
         self._plane: Plane | None = None
         self._prober: Prober | None = None
+        self._upkeep: Upkeep | None = None
         self.requests_open = 0
 
     async def startup(self) -> None:
@@ -53,16 +59,23 @@ class Gateway:
             limits, connect_timeout_s=config.connect_timeout_s, connections_max=config.upstream_connections_max
         )
         router = Router(asyncio.get_running_loop().time)
-        self._plane = Plane(config, journal, upstreams, router, RetryBudget(config.retry_percent))
+        folder = config.home / "journal" / config.journal_name
+        counters = Counters(config.redis_url, ensure_journal_id(folder).hex, uuid.uuid4().hex)
+        self._upkeep = Upkeep(counters, journal, folder, self._snapshots)
+        admission = Admission(self._upkeep)
+        self._plane = Plane(config, admission, journal, upstreams, router, RetryBudget(config.retry_percent))
         await asyncio.to_thread(self._snapshots.start)
         if config.probe_interval_s:
             self._prober = Prober(router, self._snapshots, config.probe_interval_s)
             self._prober.start()
+        await self._upkeep.start()
 
     async def shutdown(self) -> None:
         """End what is left, and let go of the journal."""
         if self._prober is not None:
             await self._prober.stop()
+        if self._upkeep is not None:
+            await self._upkeep.stop()
         await asyncio.to_thread(self._snapshots.stop)
         if self._plane is not None:
             self._plane.upstreams.close()
@@ -84,6 +97,8 @@ class Gateway:
                 raise
             await request.refuse(Unexpected())
         finally:
+            if request.admitted is not None:
+                request.admitted.release()
             self.requests_open -= 1
 
     async def _answer(self, request: Request) -> None:
@@ -93,5 +108,9 @@ class Gateway:
         if snapshot is None or self._plane is None:
             raise NotReady
         principal = principal_of(request, snapshot)
+        request.terms = snapshot.terms_of(principal)
+        if request.terms is not None:
+            client = request.scope.get("client")
+            request.terms.check_access(client[0] if client else None, request.started_at_us)
         answer = endpoint(request.scope["path"], request.scope["method"])
         await answer(self._plane, snapshot, principal, request)

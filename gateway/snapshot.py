@@ -10,6 +10,7 @@ from itertools import groupby
 
 import msgspec
 
+from gateway.admission.terms import TenantTerms, TermRows, Terms, build_terms
 from inference.snapshot import Worker
 from providers.dialects import DIALECTS
 from providers.snapshot import Deployment, Offering
@@ -47,6 +48,7 @@ class Rows(msgspec.Struct, frozen=True):
     deployments: list[Deployment]
     workers: list[Worker]
     priced: list[tuple[int, str]]  # Tenant id and name of an offering that its plan prices now.
+    terms: TermRows = TermRows()
     format: int = FORMAT
 
 
@@ -56,6 +58,12 @@ class Snapshot(msgspec.Struct, frozen=True):
     principals: dict[bytes, Principal]
     sold: dict[str, Sold]
     priced: dict[int, frozenset[str]]
+    limited: dict[int, TenantTerms] = {}
+
+    def terms_of(self, principal: Principal) -> Terms | None:
+        """What limits a caller; None where nothing does."""
+        tenant = self.limited.get(principal.tenant_id)
+        return None if tenant is None else tenant.of(principal)
 
     def sold_to(self, tenant_id: int, model: str) -> Sold | None:
         return self.sold.get(model) if model in self.priced.get(tenant_id, ()) else None
@@ -96,6 +104,7 @@ def build(rows: Rows) -> Snapshot:
             for offering in rows.offerings
         },
         priced={tenant_id: frozenset(names) for tenant_id, names in priced.items()},
+        limited=build_terms(rows.terms),
     )
 
 

@@ -97,6 +97,11 @@ class Journal:
             )  # fmt: skip
         return journal
 
+    @property
+    def sequence(self) -> int:
+        """Of the last record that was appended."""
+        return self._sequence
+
     def append_opened(self, opened: Opened) -> None:
         """Write that a request is about to leave. Raises JournalUnavailable, and then nothing is left behind."""
         if opened.event_id in self._open:

@@ -27,6 +27,8 @@ def calling(read_call: Callable[[bytes], Call]) -> Endpoint:
                 f"The model {call.model[:200]!r} does not exist or you do not have access to it.", "model"
             )
         check_limits(call, sold)
+        if request.terms is not None:
+            call = await plane.admission.admit(request.terms, request, sold, call)
         await forward(plane, request, principal, sold, call)
 
     return answer

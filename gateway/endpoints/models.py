@@ -16,6 +16,8 @@ PATH = "/v1/models/"
 
 async def list_models(_plane: Plane, snapshot: Snapshot, principal: Principal, request: Request) -> None:
     sold = snapshot.all_sold_to(principal.tenant_id)
+    if (terms := request.terms) is not None:
+        sold = [each for each in sold if terms.allows(each.offering.name)]
     listed = {"object": "list", "data": [described(each.offering) for each in sold]}
     await request.answer(200, msgspec.json.encode(listed), JSON_TYPE)
 
@@ -23,7 +25,7 @@ async def list_models(_plane: Plane, snapshot: Snapshot, principal: Principal, r
 async def retrieve_model(_plane: Plane, snapshot: Snapshot, principal: Principal, request: Request) -> None:
     name = str(request.scope["path"]).removeprefix(PATH)
     sold = snapshot.sold_to(principal.tenant_id, name)
-    if sold is None:
+    if sold is None or (request.terms is not None and not request.terms.allows(name)):
         raise UnknownModel(f"The model {name[:200]!r} does not exist or you do not have access to it.", "model")
     await request.answer(200, msgspec.json.encode(described(sold.offering)), JSON_TYPE)
 

@@ -139,6 +139,7 @@ async def running_gateway(
             lifespan="off",
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=1,
         )
     )

@@ -1,0 +1,212 @@
+"""Lets a request in, or says why not: reserve before it leaves, settle when it ends, release what is left.
+
+Far from every limit a request takes from leases of this process and waits for nothing. Where a lease is cold or used
+up, one round trip asks all counters at once, and takes from all or from none.
+"""
+
+import logging
+import time
+import uuid
+from dataclasses import dataclass
+
+from gateway.admission import pricing
+from gateway.admission.clamping import limited, output_tokens_max
+from gateway.admission.counters import Ask, CountersUnreachable
+from gateway.admission.leases import Hold, Lease
+from gateway.admission.ledger import Ledger
+from gateway.admission.pricing import Bound, NoPrice
+from gateway.admission.refusals import CountersAway, LimitsUnpriced, refusal
+from gateway.admission.terms import Draws, Quota, Terms
+from gateway.admission.upkeep import Upkeep
+from gateway.asgi import Request
+from gateway.errors import UnknownModel
+from gateway.snapshot import Sold
+from metering.records import Closed
+from providers.dialects.dialect import Call
+
+ONE = Bound(1, 0)
+CLAMPED = b"x-tokenworks-max-tokens"  # How long the answer may be, where that is less than what was asked for.
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Want:
+    """What a request wants of a lease: `need`, and at least `floor`; `full` is what it can draw at most."""
+
+    lease: Lease
+    bound: Bound
+    floor: int
+    need: int
+    full: int
+
+
+class Admitted:
+    """What a request that was let in holds."""
+
+    __slots__ = ("_hold", "_terms")
+
+    def __init__(self, terms: Terms, hold: Hold) -> None:
+        self._terms = terms
+        self._hold = hold
+
+    def settle(self, closed: Closed) -> None:
+        """Spend what a billed ending used. Called with its record written, and before anything else can happen."""
+        if not closed.billed or not self._hold.parts:
+            return
+        amounts = [self._used(lease.quota, closed) for lease, _ in self._hold.parts]
+        for (lease, held), amount in zip(self._hold.parts, amounts, strict=True):
+            if amount > held > 0 and lease.quota.draws is not Draws.REQUESTS:
+                event_id = uuid.UUID(bytes=closed.opened.event_id)
+                log.warning("Event %s used %d of %s and held %d.", event_id, amount, lease.key, held)
+        self._hold.charge(amounts)
+
+    def release(self) -> None:
+        """Give back what is left, however the request ended. Doing it twice does no harm."""
+        self._hold.release()
+
+    def _used(self, quota: Quota, closed: Closed) -> int:
+        if quota.draws is Draws.TOKENS:
+            return pricing.tokens(closed.usage)
+        if quota.draws is Draws.MONEY and self._terms.tariff is not None:
+            try:
+                return pricing.cost(
+                    self._terms.tariff, closed.opened.opened_at_us, closed.opened.offering, closed.usage
+                )
+            except NoPrice as problem:
+                log.error("A budget does not count event %s: %s", uuid.UUID(bytes=closed.opened.event_id), problem)
+        return 0
+
+
+class Admission:
+    """Admission of one gateway process."""
+
+    def __init__(self, upkeep: Upkeep) -> None:
+        self._upkeep = upkeep
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._upkeep.ledger
+
+    async def admit(self, terms: Terms, request: Request, sold: Sold, call: Call) -> Call:
+        """Hold what the call may use, and give the call back with answers no longer than that. Raises a Refusal."""
+        if not terms.allows(call.model):
+            raise UnknownModel(
+                f"The model {call.model[:200]!r} does not exist or you do not have access to it.", "model"
+            )
+        if not terms.quotas:
+            return call
+        output_max = output_tokens_max(call, sold.offering.output_tokens_max)
+        wants = self._wants(terms, request, sold, call, output_max)
+        parts = None if self._upkeep.away else held_locally(wants)
+        if parts is None:
+            parts = await self._hold(terms, wants)
+        hold = Hold([(want.lease, part) for want, part in zip(wants, parts, strict=True)])
+        request.admitted = Admitted(terms, hold)
+        cut = [want.bound.affords(part) for want, part in zip(wants, parts, strict=True) if part < want.full]
+        tokens = min([output_max, *cut])
+        if tokens < output_max:
+            hold.shrink([want.bound.of(tokens) for want in wants])
+            request.said.append((CLAMPED, b"%d" % tokens))
+        hold.charge([int(want.lease.quota.draws is Draws.REQUESTS) for want in wants])
+        return limited(call, tokens) if any(want.bound.each for want in wants) else call
+
+    def _wants(self, terms: Terms, request: Request, sold: Sold, call: Call, output_max: int) -> list[Want]:
+        # A token is at least a byte of the body, except where the body names an image or a file.
+        input_max = sold.offering.context_tokens_max
+        if not any(mark in call.body for mark in (b"_url", b"file_id")):
+            input_max = min(len(call.body), input_max)
+        answers = call.prompts * call.answers
+        now_s = time.time()
+        wants = []
+        for quota in terms.quotas:
+            lease = self.ledger.lease(terms.tenant.id, quota, now_s)
+            if quota.draws is Draws.TOKENS:
+                bound = pricing.tokens_bound(input_max, answers)
+            elif quota.draws is Draws.MONEY:
+                bound = self._money(terms, request, sold, input_max, answers)
+            else:
+                bound = ONE
+            full = need = bound.of(output_max)
+            floor = min(full, bound.of(1))
+            if quota.window == "minute":  # Rather refused for a minute than cut short; only its own size shortens it.
+                need = floor = max(floor, min(full, quota.limit))
+            wants.append(Want(lease, bound, floor, need, full))
+        return wants
+
+    def _money(self, terms: Terms, request: Request, sold: Sold, input_max: int, answers: int) -> Bound:
+        if terms.tariff is None:
+            raise LimitsUnpriced
+        try:
+            return pricing.money_bound(terms.tariff, request.started_at_us, sold.offering.name, input_max, answers)
+        except NoPrice:
+            raise LimitsUnpriced from None
+
+    async def _hold(self, terms: Terms, wants: list[Want]) -> list[int]:
+        """Take from the counters what is not here; from all or from none."""
+        async with self._upkeep.lock(terms.tenant.id):
+            if not self._upkeep.away:
+                parts = held_locally(wants)  # Whoever was before us here may have brought enough.
+                if parts is not None:
+                    return parts
+                try:
+                    return await self._take(wants)
+                except CountersUnreachable:
+                    pass
+        return held_without_counters(terms, wants)
+
+    async def _take(self, wants: list[Want]) -> list[int]:
+        own = [want.lease.hold_up_to(want.need) for want in wants]
+        taken = False
+        try:
+            asks = [
+                Ask(want.lease, part, max(0, want.floor - part), want.need - part)
+                for want, part in zip(wants, own, strict=True)
+            ]
+            reply = await self._upkeep.take(asks)
+            if reply.outcome != "taken":
+                raise refusal(reply.outcome, wants[reply.at].lease, time.time())
+            taken = True
+        finally:
+            if not taken:
+                for want, part in zip(wants, own, strict=True):
+                    want.lease.release(part)
+        parts = []
+        for ask, grant in zip(asks, reply.grants, strict=True):
+            ask.lease.granted(grant)
+            ask.lease.is_tight = grant <= ask.need
+            parts.append(ask.own + ask.lease.hold_up_to(ask.need))
+        return parts
+
+
+def held_locally(wants: list[Want]) -> list[int] | None:
+    """All that is wanted from what this process has leased; None, and nothing held, where some of it is not there."""
+    if any(want.lease.free < want.need for want in wants):
+        return None
+    for want in wants:
+        want.lease.hold(want.need)
+    return [want.need for want in wants]
+
+
+def held_without_counters(terms: Terms, wants: list[Want]) -> list[int]:
+    """What the tenant's policy allows while the counters are away. Raises a Refusal.
+
+    Budgets go on within what is leased. Limits of a minute and of parallel requests are kept by this process alone.
+    """
+    if not terms.tenant.goes_on and any(want.lease.quota.hard for want in wants):
+        raise CountersAway
+    for want in wants:
+        lease = want.lease
+        if not lease.quota.hard:
+            lease.granted(max(0, want.need - lease.free))
+        elif not lease.quota.is_budget:
+            lease.granted(max(0, lease.quota.limit - lease.spent - lease.held - lease.free))
+    for want in wants:
+        if want.lease.free < want.need:
+            if want.lease.quota.is_budget:
+                raise CountersAway
+            raise refusal("held", want.lease, time.time())
+    parts = held_locally(wants)
+    if parts is None:
+        raise CountersAway
+    return parts

@@ -1,0 +1,145 @@
+"""The counters in Valkey, as one gateway process speaks to them: one script, one round trip for all levels.
+
+redis-py is loaded at the first call, so a gateway without limits does not carry it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gateway.admission.leases import Lease
+
+SCRIPT = Path(__file__).with_name("take.lua")
+TIMEOUT_S = 0.5
+CONNECTIONS_MAX = 32
+ALIVE_MS = 10_000  # A gateway that was silent for so long runs no request any more.
+NO_LIMIT = 9 * 10**15  # Of a soft budget: it is counted and refuses nothing.
+
+
+class CountersUnreachable(Exception):
+    """Valkey does not answer, or answers with an error."""
+
+
+class Ask(NamedTuple):
+    """What is wanted of a counter: `need`, at least `floor`, besides `own`, which is held of it already."""
+
+    lease: Lease
+    own: int = 0
+    floor: int = 0
+    need: int = 0
+
+
+class Reply(NamedTuple):
+    """`outcome` is taken, spent, held, uncounted, late or earlier; `at` says of which counter, where it was refused."""
+
+    outcome: str
+    at: int
+    grants: list[int]
+
+
+class Counters:
+    """`journal` and `life` name this process: the journal it writes, and this opening of it."""
+
+    def __init__(self, url: str, journal: str, life: str) -> None:
+        self.calls = 0  # Round trips so far.
+        self.life = life
+        self._url = url
+        self._journal = journal
+        self._store: Any = None
+        self._script: Any = None
+
+    async def take(self, asks: Sequence[Ask], sequence: int) -> Reply:
+        """Tell the counters what we have of them, and take what is asked for. Raises CountersUnreachable."""
+        arguments: list[str | int] = [self.life, sequence, ALIVE_MS]
+        for ask in asks:
+            arguments += self._arguments(ask)
+        told = [(ask.lease.spent, ask.lease.leased) for ask in asks]
+        outcome, at, *grants = await self._run([ask.lease.key for ask in asks], arguments)
+        reply = Reply(outcome, at - 1, grants)
+        if reply.outcome not in ("late", "earlier"):
+            for ask, (spent, leased), grant in zip(asks, told, grants, strict=True):
+                ask.lease.reported = (spent, leased + grant)
+        return reply
+
+    def _arguments(self, ask: Ask) -> list[str | int]:
+        lease, quota = ask.lease, ask.lease.quota
+        lease.version += 1
+        if quota.is_budget:
+            kind, field = ("budget" if quota.hard else "soft"), self._journal
+        else:
+            # After a restart this one is another process, and what the earlier one had runs out by itself.
+            kind, field = ("minute" if quota.window else "parallel"), f"{self._journal}:{self.life}"
+        limit = quota.limit if quota.hard else NO_LIMIT
+        return [field, lease.version, limit, lease.spent, lease.leased, ask.own, ask.floor, ask.need, kind]
+
+    async def had_before(self) -> dict[str, str]:
+        """The counters of budgets in which this journal's gateway has a part from an earlier life, with that part."""
+        store = self._opened()
+        try:
+            found = {}
+            for name in await store.smembers(f"tokenworks:journal:{self._journal}"):
+                part = await store.hget(name, self._journal)
+                if part is None:
+                    await store.srem(f"tokenworks:journal:{self._journal}", name)
+                elif part.split()[0] != self.life:
+                    found[name] = part
+        except self._troubles as trouble:
+            raise CountersUnreachable(str(trouble)) from trouble
+        else:
+            return found
+
+    async def part_of(self, key: str) -> str | None:
+        """What the counter says of this journal's gateway."""
+        try:
+            part: str | None = await self._opened().hget(key, self._journal)
+        except self._troubles as trouble:
+            raise CountersUnreachable(str(trouble)) from trouble
+        return part
+
+    async def adopt(self, key: str, spent: int, sequence: int) -> None:
+        """Take an earlier life's part over: so much of it is spent, and the rest is free for all."""
+        try:
+            await self._opened().hset(key, self._journal, f"{self.life} 0 {spent} 0 {sequence} 0")
+        except self._troubles as trouble:
+            raise CountersUnreachable(str(trouble)) from trouble
+
+    async def are_there(self) -> bool:
+        try:
+            await self._opened().ping()
+        except self._troubles:
+            return False
+        return True
+
+    async def close(self) -> None:
+        if self._store is not None:
+            await self._store.aclose(close_connection_pool=True)  # It does not close a pool that it was given.
+
+    async def _run(self, keys: list[str], arguments: list[str | int]) -> Any:
+        self._opened()
+        self.calls += 1
+        try:
+            return await self._script(keys=keys, args=arguments)
+        except self._troubles as trouble:
+            raise CountersUnreachable(str(trouble)) from trouble
+
+    def _opened(self) -> Any:
+        if self._store is None:
+            from redis.asyncio import BlockingConnectionPool, Redis
+            from redis.asyncio.retry import Retry
+            from redis.backoff import NoBackoff
+            from redis.exceptions import RedisError
+
+            # A call that timed out is not repeated here: what it did is not known, and the next one says it anew.
+            pool = BlockingConnectionPool.from_url(
+                self._url,
+                max_connections=CONNECTIONS_MAX,
+                timeout=TIMEOUT_S,
+                socket_timeout=TIMEOUT_S,
+                socket_connect_timeout=TIMEOUT_S,
+                retry=Retry(NoBackoff(), 0),
+                decode_responses=True,
+            )
+            self._store = Redis(connection_pool=pool)
+            self._script = self._store.register_script(SCRIPT.read_text())
+            self._troubles = (RedisError, OSError)
+        return self._store

@@ -1,0 +1,88 @@
+"""All leases of one gateway process, by tenant, and which of them counts for a quota now."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from billing.windows import Window, counter_key, window_at
+from gateway.admission.leases import Lease
+from gateway.admission.terms import Quota
+
+MINUTE_S = 60
+FORGET_AFTER_S = 60  # Of a lease without a window that holds nothing.
+
+
+def window_of(quota: Quota, now_s: float) -> Window:
+    if quota.is_budget:
+        return window_at(quota.window, quota.time_zone, quota.since_s, datetime.fromtimestamp(now_s, UTC))
+    if not quota.window:
+        return Window(0, None)
+    start_s = int(now_s) // MINUTE_S * MINUTE_S
+    return Window(start_s, start_s + MINUTE_S)
+
+
+class Ledger:
+    """It grows with the quotas in use, one lease each and for a moment that of the window before."""
+
+    def __init__(self) -> None:
+        self._current: dict[str, Lease] = {}  # By the quota's name.
+        self._of: dict[int, dict[str, Lease]] = {}  # By tenant, then by the counter's name.
+        self._spent_before: dict[str, int] = {}  # By earlier lives of this gateway, by the counter's name.
+
+    def lease(self, tenant_id: int, quota: Quota, now_s: float) -> Lease:
+        """The lease that counts for a quota now."""
+        lease = self._current.get(quota.name)
+        if lease is None or lease.is_over(now_s):
+            lease = self._begin(tenant_id, quota, window_of(quota, now_s), now_s)
+        elif lease.quota is not quota:
+            if lease.quota != quota:
+                window = window_of(quota, now_s)
+                if window != lease.window:
+                    lease = self._begin(tenant_id, quota, window, now_s)
+                lease.give_back()  # It was cut to another limit: what is free must be asked for again.
+            lease.quota = quota
+        lease.used_at_s = now_s
+        return lease
+
+    def adopt(self, key: str, spent: int) -> None:
+        """An earlier life of this gateway spent so much of a counter."""
+        self._spent_before[key] = spent
+        for leases in self._of.values():
+            if key in leases:
+                leases[key].spent += spent
+
+    def tenants(self) -> list[int]:
+        return list(self._of)
+
+    def leases(self, tenant_id: int) -> list[Lease]:
+        return list(self._of.get(tenant_id, {}).values())
+
+    def all_leases(self) -> Iterator[Lease]:
+        for leases in self._of.values():
+            yield from leases.values()
+
+    def forget_done(self, tenant_id: int, now_s: float) -> None:
+        """Drop leases that hold nothing and that the counter knows all about. Of a running window none may go."""
+        leases = self._of[tenant_id]
+        for key, lease in list(leases.items()):
+            if lease.held == 0 and lease.leased == 0 and lease.is_reported and _is_done(lease, now_s):
+                del leases[key]
+                self._spent_before.pop(key, None)
+                if self._current.get(lease.quota.name) is lease:
+                    del self._current[lease.quota.name]
+        if not leases:
+            del self._of[tenant_id]
+
+    def _begin(self, tenant_id: int, quota: Quota, window: Window, now_s: float) -> Lease:
+        key = counter_key(quota.name, window)
+        leases = self._of.setdefault(tenant_id, {})
+        lease = leases.get(key)
+        if lease is None:
+            lease = leases[key] = Lease(key, quota, window, self._spent_before.get(key, 0), now_s)
+        self._current[quota.name] = lease
+        return lease
+
+
+def _is_done(lease: Lease, now_s: float) -> bool:
+    if lease.window.end_s is None:
+        return not lease.quota.is_budget and now_s - lease.used_at_s >= FORGET_AFTER_S
+    return lease.is_over(now_s)

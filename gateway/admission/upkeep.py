@@ -1,0 +1,191 @@
+"""Keeps a gateway's leases honest: tells the counters what was spent, gives back what lies idle, and takes over what an
+earlier life of this gateway left behind.
+"""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from billing.windows import window_at
+from gateway.admission import recovery
+from gateway.admission.counters import Ask, Counters, CountersUnreachable, Reply
+from gateway.admission.leases import Lease
+from gateway.admission.ledger import Ledger
+from gateway.admission.pricing import NoPrice
+from gateway.admission.terms import Draws
+from gateway.loading import Snapshots
+from metering.journal import Journal
+from metering.records import Closed
+
+TICK_S = 0.25
+REPORT_AFTER_S = 0.5
+IDLE_S = 1.0
+RENEW_AFTER_S = 3.0  # Well within what the counters believe a silent gateway (ALIVE_MS).
+PROOF_AFTER_S = 1.0  # Without any call for so long, ask whether the counters are still there.
+TRIES = 3
+
+log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """The one that speaks with the counters. Calls about one tenant follow each other, for each says all anew."""
+
+    def __init__(self, counters: Counters, journal: Journal, folder: Path, snapshots: Snapshots) -> None:
+        self.ledger = Ledger()
+        self.counters = counters
+        self.away = False  # The counters did not answer when last asked.
+        self._journal = journal
+        self._folder = folder
+        self._lives_from = journal.sequence  # What stands behind this in the journal is this life's.
+        self._snapshots = snapshots
+        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._called_at_s = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take over what an earlier life left, as far as the counters are there, and begin to tick."""
+        if self._has_budgets():
+            await self._look()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="admission")
+
+    async def stop(self) -> None:
+        """Give everything back that is not spent."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for tenant_id in self.ledger.tenants():
+            leases = self.ledger.leases(tenant_id)
+            for lease in leases:
+                lease.give_back()
+            if not self.away:
+                await self._tell(tenant_id, leases)
+        await self.counters.close()
+
+    def lock(self, tenant_id: int) -> asyncio.Lock:
+        return self._locks[tenant_id]
+
+    async def take(self, asks: list[Ask]) -> Reply:
+        """Ask with the tenant's lock held. Raises CountersUnreachable, and remembers that they are away."""
+        try:
+            for _ in range(TRIES):
+                reply = await self.counters.take(asks, self._journal.sequence)
+                self._called_at_s = time.time()
+                if reply.outcome == "earlier":
+                    await self._take_over(asks[reply.at].lease.key)
+                elif reply.outcome != "late":
+                    return reply
+        except CountersUnreachable as trouble:
+            if not self.away:
+                log.error("The counters of limits are away: %s", trouble)
+            self.away = True
+            raise
+        raise CountersUnreachable("Another gateway writes this journal's part of the counters.")
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                await self._tick()
+            except Exception:  # Whatever it is: without this task nothing is ever given back.
+                log.exception("The leases could not be kept.")
+
+    async def _tick(self) -> None:
+        if self.away:
+            await self._look()
+            return
+        for tenant_id in self.ledger.tenants():
+            now_s = time.time()
+            if due := [lease for lease in self.ledger.leases(tenant_id) if is_due(lease, now_s)]:
+                await self._tell(tenant_id, due)
+            self.ledger.forget_done(tenant_id, now_s)
+            if tenant_id not in self.ledger.tenants() and not self._locks[tenant_id].locked():
+                del self._locks[tenant_id]
+        if self.ledger.tenants() and time.time() - self._called_at_s > PROOF_AFTER_S:
+            await self._look()
+
+    async def _look(self) -> None:
+        """Find out whether the counters are there; when they have come back, take over what is still to be."""
+        there = await self.counters.are_there()
+        self._called_at_s = time.time()
+        if not there:
+            if not self.away:
+                log.error("The counters of limits are away.")
+            self.away = True
+            return
+        try:
+            for key, part in (await self.counters.had_before()).items():
+                await self._adopt(key, part)
+        except CountersUnreachable:
+            return
+        if self.away:
+            log.warning("The counters of limits are back.")
+        self.away = False
+
+    async def _tell(self, tenant_id: int, leases: list[Lease]) -> None:
+        async with self._locks[tenant_id]:
+            now_s = time.time()
+            for lease in leases:
+                if is_idle(lease, now_s):
+                    lease.give_back()
+                lease.told_at_s = now_s
+            try:
+                await self.take([Ask(lease) for lease in leases])
+            except CountersUnreachable:
+                return  # Said once by `take`; the next tick says all of this anew.
+
+    async def _take_over(self, key: str) -> None:
+        part = await self.counters.part_of(key)
+        if part is not None:
+            await self._adopt(key, part)
+
+    async def _adopt(self, key: str, field: str) -> None:
+        """Find out from the journal what the earlier life spent after its last report, and free the rest."""
+        part = recovery.Part.read(field)
+        endings = await asyncio.to_thread(recovery.closed_between, self._folder, part.sequence, self._lives_from)
+        spent = self._spent_since(key, endings)
+        if spent is None:
+            spent = part.leased
+            log.warning("All of %d that was leased of %s counts as spent: it cannot be worked out.", spent, key)
+        await self.counters.adopt(key, part.spent + spent, self._lives_from)
+        self.ledger.adopt(key, part.spent + spent)
+
+    def _spent_since(self, key: str, endings: list[Closed] | None) -> int | None:
+        snapshot = self._snapshots.current
+        name, _, start_s = key.removeprefix("tokenworks:").rpartition(":")
+        if endings is None or snapshot is None:
+            return None
+        for tenant in snapshot.limited.values():
+            found = tenant.budget(name)
+            if found is None:
+                continue
+            row, quota = found
+            begins = datetime.fromtimestamp(int(start_s), UTC)
+            window = window_at(quota.window, quota.time_zone, quota.since_s, begins)
+            try:
+                return recovery.spent_by(endings, row, quota, window, tenant.tariff)
+            except NoPrice:
+                return None
+        return None
+
+    def _has_budgets(self) -> bool:
+        snapshot = self._snapshots.current
+        return snapshot is not None and any(tenant.budgets for tenant in snapshot.limited.values())
+
+
+def is_idle(lease: Lease, now_s: float) -> bool:
+    """Whether what is free should be others'."""
+    unused_s = now_s - lease.used_at_s
+    return lease.free > 0 and (lease.is_tight or unused_s >= IDLE_S or lease.is_over(now_s))
+
+
+def is_due(lease: Lease, now_s: float) -> bool:
+    """Whether the counter should be told something."""
+    if is_idle(lease, now_s) or lease.free < 0:
+        return True
+    since_s = now_s - lease.told_at_s
+    if lease.quota.draws is Draws.PARALLEL and lease.leased and since_s >= RENEW_AFTER_S:
+        return True
+    return not lease.is_reported and (since_s >= REPORT_AFTER_S or lease.is_over(now_s))
