@@ -50,6 +50,7 @@ def gateway_config() -> GatewayConfig:
         probe_interval_s=settings.TOKENWORKS_PROBE_INTERVAL_S,
         retry_percent=settings.TOKENWORKS_RETRY_PERCENT,
         snapshot_check_s=settings.TOKENWORKS_SNAPSHOT_CHECK_S,
+        metrics_secret=settings.TOKENWORKS_METRICS_SECRET if settings.TOKENWORKS_METRICS else "",
     )
 
 
@@ -74,7 +75,11 @@ def build(planes: str) -> App:
         elif django:
             await django(scope, receive, send)
 
-    return application
+    if gateway is None or not settings.TOKENWORKS_METRICS:
+        return application
+    from gateway.metrics.serving import with_metrics
+
+    return with_metrics(application, gateway)
 
 
 async def lifespan(gateway: Gateway | None, receive: Receive, send: Send) -> None:

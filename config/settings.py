@@ -71,6 +71,17 @@ TOKENWORKS_GRACE_S = env.integer("TOKENWORKS_GRACE_S", 20, minimum=1, maximum=36
 # How often a gateway compares its whole snapshot with the database, besides being told of changes.
 TOKENWORKS_SNAPSHOT_CHECK_S = env.integer("TOKENWORKS_SNAPSHOT_CHECK_S", 30, minimum=1, maximum=3600)
 
+# `GET /metrics` of a gateway for Prometheus: yes or no. It tells about all tenants, so it wants the secret below.
+TOKENWORKS_METRICS = env.boolean("TOKENWORKS_METRICS", False)
+# What Prometheus sends as a bearer token to read the metrics.
+TOKENWORKS_METRICS_SECRET = env.text(
+    "TOKENWORKS_METRICS_SECRET",
+    None if TOKENWORKS_METRICS else "",
+    remedy="Give 32 or more random characters, or unset TOKENWORKS_METRICS.",
+)
+if TOKENWORKS_METRICS and len(TOKENWORKS_METRICS_SECRET) < 32:
+    raise env.BadSetting("TOKENWORKS_METRICS_SECRET", "is short enough to be guessed", "Give 32 or more characters.")
+
 # Mail: console:// prints it, smtp://user:password@host:port sends it (smtps:// with TLS from the first byte).
 TOKENWORKS_EMAIL_URL = env.url("TOKENWORKS_EMAIL_URL", "console://", ("console", "smtp", "smtps", "file"))
 DEFAULT_FROM_EMAIL = env.text("TOKENWORKS_EMAIL_FROM", "billing@localhost")

@@ -31,4 +31,6 @@ class GatewayConfig:
     probe_interval_s: float = 0  # 0: workers are not probed.
     retry_percent: int = 20  # Of all requests, that may be sent to a second worker.
 
+    metrics_secret: str = ""  # Whoever knows it may read the metrics. Empty: nothing is counted.
+
     upstream_connections_max: int = 4096  # To one worker, busy and idle together.

@@ -8,6 +8,7 @@ import logging
 import os
 import select
 import threading
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,6 +47,8 @@ class Snapshots(Protocol):
 
     def stop(self) -> None: ...
 
+    def age_us(self) -> int | None: ...
+
 
 class DatabaseSnapshots:
     """The snapshot of one gateway process, from Postgres and from the file that it keeps for its next start."""
@@ -58,6 +61,7 @@ class DatabaseSnapshots:
         self._packed = b""  # The rows of `current`, to see whether anything changed.
         self._news = False  # Postgres announced a change since this was last unset.
         self._in_trouble = False
+        self._compared_at_ns: int | None = None  # By the monotonic clock.
         self._loaded = threading.Event()
         self._told_to_stop, self._stop = os.pipe()
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
@@ -74,6 +78,10 @@ class DatabaseSnapshots:
         self._thread.join()
         os.close(self._stop)
         os.close(self._told_to_stop)
+
+    def age_us(self) -> int | None:
+        """Since it was last compared with Postgres; None where this process has not yet."""
+        return None if self._compared_at_ns is None else (time.monotonic_ns() - self._compared_at_ns) // 1000
 
     def _run(self) -> None:
         while True:
@@ -125,6 +133,7 @@ class DatabaseSnapshots:
         return self._told_to_stop in ready
 
     def _load(self, connection: psycopg.Connection[Any]) -> None:
+        read_at_ns = time.monotonic_ns()
         with connection.transaction():
             rows = read(connection)
         packed = pack(rows)
@@ -132,6 +141,7 @@ class DatabaseSnapshots:
             self.current = build(rows)
             self._packed = packed
             self._save(packed)
+        self._compared_at_ns = read_at_ns
         self._loaded.set()
         if self._in_trouble:
             log.warning("The snapshot is fresh again.")

@@ -107,6 +107,10 @@ class UpstreamClient:
         connection.idle_timeout_s = patience.idle_timeout_s or self._limits.idle_timeout_s
         return connection
 
+    def connections(self) -> dict[str, int]:
+        """How many there are, by base URL."""
+        return {base_url: len(pool.connections) for base_url, pool in self._pools.items()}
+
     def close(self) -> None:
         """End every connection; whoever still reads from one is told that it was cut."""
         if self._next_sweep is not None:

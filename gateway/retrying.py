@@ -21,11 +21,12 @@ class RetryBudget:
     It begins full. Each request adds `percent` of a retry, up to BUDGET_MAX.
     """
 
-    __slots__ = ("_hundredths", "_percent")
+    __slots__ = ("_hundredths", "_percent", "spent")
 
     def __init__(self, percent: int) -> None:
         self._percent = percent
         self._hundredths = 100 * BUDGET_MAX if percent else 0
+        self.spent = 0  # Retries since the process started.
 
     def earn(self) -> None:
         """A request came."""
@@ -37,6 +38,7 @@ class RetryBudget:
         if self._hundredths < 100:
             return False
         self._hundredths -= 100
+        self.spent += 1
         return True
 
 

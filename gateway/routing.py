@@ -36,6 +36,10 @@ class Router:
             found = self._standings[base_url] = Standing(base_url)
         return found
 
+    def standings(self) -> list[Standing]:
+        """Of all workers that are remembered."""
+        return list(self._standings.values())
+
     def keep(self, base_urls: Collection[str]) -> None:
         """Forget all workers but these, and but those that have something open."""
         self._standings = {url: each for url, each in self._standings.items() if url in base_urls or each.open}

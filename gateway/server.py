@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import uuid
+from typing import TYPE_CHECKING
 
 from gateway.admission.admission import Admission
 from gateway.admission.counters import Counters
@@ -23,6 +24,9 @@ from gateway.upstream import AnswerLimits
 from metering.journal import Journal
 from metering.segments import ensure_journal_id
 
+if TYPE_CHECKING:
+    from gateway.metrics.watch import Watch
+
 HEAD_BYTES_MAX = 64 * 1024
 
 log = logging.getLogger(__name__)
@@ -39,12 +43,13 @@ class Gateway:
         self._plane: Plane | None = None
         self._prober: Prober | None = None
         self._upkeep: Upkeep | None = None
+        self.watch: Watch | None = None  # None where nothing is counted.
         self.requests_open = 0
 
     async def startup(self) -> None:
         """Open the journal and get a first snapshot. Raises JournalInUse or JournalUnavailable."""
         config = self.config
-        journal = Journal.open(
+        journal = journal_class(config).open(
             config.home / "journal" / config.journal_name,
             segment_bytes_max=config.journal_segment_bytes_max,
             fsync_interval_ms=config.journal_fsync_ms,
@@ -64,6 +69,8 @@ class Gateway:
         self._upkeep = Upkeep(counters, journal, folder, self._snapshots)
         admission = Admission(self._upkeep)
         self._plane = Plane(config, admission, journal, upstreams, router, RetryBudget(config.retry_percent))
+        if config.metrics_secret:
+            self.watch = watching(self._plane, self._upkeep, self._snapshots)
         await asyncio.to_thread(self._snapshots.start)
         if config.probe_interval_s:
             self._prober = Prober(router, self._snapshots, config.probe_interval_s)
@@ -87,19 +94,25 @@ class Gateway:
         try:
             await self._answer(request)
         except Refusal as refusal:
-            if not request.answered:
-                await request.refuse(refusal)
+            await self._refuse(request, refusal)
         except CallerLeft:
             pass
         except Exception:
             log.exception("Request %s failed by a mistake of ours.", request.id_text)
             if request.answered:
                 raise
-            await request.refuse(Unexpected())
+            await self._refuse(request, Unexpected())
         finally:
             if request.admitted is not None:
                 request.admitted.release()
             self.requests_open -= 1
+
+    async def _refuse(self, request: Request, refusal: Refusal) -> None:
+        if request.answered:
+            return
+        if self.watch is not None:
+            self.watch.counts.refused(refusal.code)
+        await request.refuse(refusal)
 
     async def _answer(self, request: Request) -> None:
         if self.requests_open > self.config.requests_open_max:
@@ -114,3 +127,21 @@ class Gateway:
             request.terms.check_access(client[0] if client else None, request.started_at_us)
         answer = endpoint(request.scope["path"], request.scope["method"])
         await answer(self._plane, snapshot, principal, request)
+
+
+def journal_class(config: GatewayConfig) -> type[Journal]:
+    """The journal that counts, where metrics are on."""
+    if not config.metrics_secret:
+        return Journal
+    from gateway.metrics.counts import CountedJournal
+
+    return CountedJournal
+
+
+def watching(plane: Plane, upkeep: Upkeep, snapshots: Snapshots) -> "Watch":
+    """What answers for the metrics, loaded where they are on."""
+    from gateway.metrics.counts import CountedJournal
+    from gateway.metrics.watch import Watch
+
+    assert isinstance(plane.journal, CountedJournal)
+    return Watch(plane.journal.counts, plane, upkeep, snapshots)

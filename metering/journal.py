@@ -15,6 +15,7 @@ import fcntl
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,7 @@ class Journal:
         self._owed: dict[bytes, bytes] = {}  # Endings that the disk refused; they go before anything else.
         self._failure: OSError | None = None
         self._dirty = False
+        self._durable_until_ns = time.monotonic_ns()  # What was written before is on the disk.
         self._descriptor_lock = threading.Lock()
         self._use_segment(recovered.segment)
         self._stopping = threading.Event()
@@ -101,6 +103,11 @@ class Journal:
     def sequence(self) -> int:
         """Of the last record that was appended."""
         return self._sequence
+
+    @property
+    def unsynced_us(self) -> int:
+        """How long the oldest record may have waited for the disk; 0 where every record is synced by itself."""
+        return (time.monotonic_ns() - self._durable_until_ns) // 1000 if self._fsync_interval_s else 0
 
     def append_opened(self, opened: Opened) -> None:
         """Write that a request is about to leave. Raises JournalUnavailable, and then nothing is left behind."""
@@ -201,6 +208,7 @@ class Journal:
 
     def _sync_in_groups(self) -> None:
         while not self._stopping.wait(self._fsync_interval_s):
+            began_ns = time.monotonic_ns()
             if self._dirty:
                 self._dirty = False
                 with self._descriptor_lock:
@@ -212,6 +220,8 @@ class Journal:
                     log.error("Journal %s could not be synced: %s. It takes no more records.", self._folder, problem)
                 finally:
                     os.close(descriptor)
+            if self._failure is None:
+                self._durable_until_ns = began_ns
 
     def _fail_unless_done(self, deed: Callable[..., None], *arguments: int) -> None:
         """Do it, or take no more records for good: after a failed sync or truncate nobody knows what the disk holds."""

@@ -14,6 +14,7 @@ import uvicorn
 from gateway.config import GatewayConfig
 from gateway.front import bounded_http
 from gateway.loading import Snapshots
+from gateway.metrics.serving import with_metrics
 from gateway.server import Gateway
 from gateway.snapshot import Rows, Snapshot
 from inference.snapshot import Worker
@@ -42,6 +43,9 @@ class FixedSnapshots:
     def start(self) -> None: ...
 
     def stop(self) -> None: ...
+
+    def age_us(self) -> int | None:
+        return 1_500_000
 
 
 def deployment(slug: str = "llama-at-pool", upstream: str = "pool", **changes: Any) -> Deployment:
@@ -133,7 +137,7 @@ async def running_gateway(
     await gateway.startup()
     server = uvicorn.Server(
         uvicorn.Config(
-            gateway,
+            with_metrics(gateway, gateway) if gateway.config.metrics_secret else gateway,
             http=bounded_http(request_timeout_s),
             ws="none",
             lifespan="off",
