@@ -12,6 +12,7 @@ import pytest
 
 from gateway.asgi import Request
 from gateway.callers import principal_of
+from gateway.metrics.counts import CountedJournal, Counts
 from gateway.snapshot import Snapshot, build
 from gateway.sse import EventSplitter, data_of
 from metering.journal import Journal
@@ -33,6 +34,33 @@ CALL = (
     % MODEL.encode()
 )
 STREAMED = CALL[:-1] + b',"stream":true,"stream_options":{"include_usage":true}}'
+
+
+def opening(number: int) -> Opened:
+    return Opened(
+        event_id=number.to_bytes(16, "big"),
+        opened_at_us=1_700_000_000_000_000,
+        tenant_id=1,
+        project_id=101,
+        api_key_id=11,
+        offering=MODEL,
+        deployment="llama-at-pool",
+        streamed=False,
+    )
+
+
+def ending(opened: Opened) -> Closed:
+    return Closed(
+        opened=opened,
+        closed_at_us=1_700_000_000_500_000,
+        first_byte_at_us=1_700_000_000_100_000,
+        outcome=Outcome.COMPLETED,
+        usage_source=UsageSource.REPORTED,
+        billed=True,
+        usage=Usage(input_uncached=41, input_cached=16, output=28),
+        upstream_status=200,
+        upstream_usage=b'{"prompt_tokens":57,"completion_tokens":28,"total_tokens":85}',
+    )
 
 
 def snapshot(keys: int) -> Snapshot:
@@ -71,36 +99,35 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     journal.close()
 
 
+@pytest.fixture
+def counted_journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = CountedJournal.open(tmp_path / "journal", segment_bytes_max=64 << 20, fsync_interval_ms=50)
+    yield journal
+    journal.close()
+
+
 def test_journal_opened_and_closed(benchmark: Callable[..., None], journal: Journal) -> None:
+    benchmark(recording(journal))
+
+
+def test_journal_opened_and_closed_with_metrics(benchmark: Callable[..., None], counted_journal: Journal) -> None:
+    benchmark(recording(counted_journal))
+
+
+def test_count_one_ending_for_the_metrics(benchmark: Callable[..., None]) -> None:
+    benchmark(Counts().closed, ending(opening(1)))
+
+
+def recording(journal: Journal) -> Callable[[], None]:
+    """Writes the two records of a request."""
     number = itertools.count(1)
 
     def record() -> None:
-        opened = Opened(
-            event_id=next(number).to_bytes(16, "big"),
-            opened_at_us=1_700_000_000_000_000,
-            tenant_id=1,
-            project_id=101,
-            api_key_id=11,
-            offering=MODEL,
-            deployment="llama-at-pool",
-            streamed=False,
-        )
+        opened = opening(next(number))
         journal.append_opened(opened)
-        journal.append_closed(
-            Closed(
-                opened=opened,
-                closed_at_us=1_700_000_000_500_000,
-                first_byte_at_us=1_700_000_000_100_000,
-                outcome=Outcome.COMPLETED,
-                usage_source=UsageSource.REPORTED,
-                billed=True,
-                usage=Usage(input_uncached=41, input_cached=16, output=28),
-                upstream_status=200,
-                upstream_usage=b'{"prompt_tokens":57,"completion_tokens":28,"total_tokens":85}',
-            )
-        )
+        journal.append_closed(ending(opened))
 
-    benchmark(record)
+    return record
 
 
 def test_accumulate_an_answer_in_one_piece(benchmark: Callable[..., Any]) -> None:
