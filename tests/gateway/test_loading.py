@@ -98,7 +98,21 @@ def test_a_gateway_starts_without_the_database_from_what_it_saved(
     later = DatabaseSnapshots(NOBODY, home / "snapshot.msgpack", check_s=30)
     later.start()
     assert later.current == snapshots.current
+    assert later.age_us() is None
     later.stop()
+
+
+def test_its_age_begins_anew_when_it_was_compared_with_the_database(snapshots: DatabaseSnapshots) -> None:
+    def age_us() -> int:
+        age_us = snapshots.age_us()
+        assert age_us is not None
+        return age_us
+
+    first = age_us()
+    within_a_second(lambda: age_us() > first)
+    before = time.monotonic_ns()
+    execute("NOTIFY tokenworks_snapshot")
+    within_a_second(lambda: age_us() <= (time.monotonic_ns() - before) // 1000)
 
 
 def test_without_database_and_file_there_is_no_snapshot(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
