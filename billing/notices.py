@@ -1,25 +1,15 @@
-"""Tells tenants how much of a budget is used: a row for each threshold and window, then a mail for each row.
+"""Tells tenants how much of a budget is used: a row for each threshold and window, then a mail for each row."""
 
-A notice is locked while it is sent and marked in the same transaction, as invoices are (billing/delivery.py).
-"""
-
-import logging
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from django.core.mail import EmailMessage
-from django.db import transaction
 from django.utils import timezone
 
+from billing import outbox
 from billing.budgets import all_budgets, counters
 from billing.models import BudgetNotice
 from billing.windows import counter_key, used, window_at
 from tenants.models import Budget
-
-log = logging.getLogger(__name__)
-
-BATCH_MAX = 100
-FIRST_DELAY = timedelta(minutes=1)
-DELAY_MAX = timedelta(hours=6)
 
 BODY = """\
 Hello,
@@ -35,9 +25,7 @@ def notify(now: datetime | None = None) -> None:
     """Note what thresholds were reached, once each in a window, and send what is due."""
     now = now or timezone.now()
     note(now)
-    for _ in range(BATCH_MAX):
-        if not _send_next(now):
-            return
+    outbox.send_due(BudgetNotice.objects.select_related("budget__tenant"), message, now)
 
 
 def note(now: datetime) -> None:
@@ -62,26 +50,6 @@ def note(now: datetime) -> None:
                 ],
                 ignore_conflicts=True,
             )  # fmt: skip
-
-
-def _send_next(now: datetime) -> bool:
-    """Whether there was a notice to send; one that fails waits, longer each time."""
-    with transaction.atomic():
-        due = BudgetNotice.objects.filter(sent_at=None, next_attempt_at__lte=now).order_by("next_attempt_at", "id")
-        notice = due.select_for_update(skip_locked=True, of=["self"]).select_related("budget__tenant").first()
-        if notice is None:
-            return False
-        try:
-            message(notice).send()
-        except Exception as failure:  # Whatever it is, it concerns this notice, and others must go on.
-            notice.next_attempt_at = now + min(FIRST_DELAY * 2 ** min(notice.attempts, 10), DELAY_MAX)
-            notice.attempts += 1
-            notice.last_error = f"{type(failure).__name__}: {failure}"[:500]
-            log.warning("A notice of %s was not sent: %s", notice, notice.last_error)
-        else:
-            notice.sent_at, notice.last_error = now, ""
-        notice.save()
-        return True
 
 
 def message(notice: BudgetNotice) -> EmailMessage:
