@@ -10,6 +10,11 @@ from typing import Any, NamedTuple
 from gateway.admission.leases import Lease
 
 SCRIPT = Path(__file__).with_name("take.lua")
+ADOPT = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+"""
 TIMEOUT_S = 0.5
 CONNECTIONS_MAX = 32
 ALIVE_MS = 10_000  # A gateway that was silent for so long runs no request any more.
@@ -45,6 +50,7 @@ class Counters:
         self.life = life
         self._url = url
         self._journal = journal
+        self._version = 0
         self._store: Any = None
         self._script: Any = None
 
@@ -54,6 +60,8 @@ class Counters:
         for ask in asks:
             arguments += self._arguments(ask)
         told = [(ask.lease.spent, ask.lease.leased) for ask in asks]
+        for ask in asks:
+            ask.lease.reported = None  # Should the answer be lost, it may have granted: then all is said anew.
         outcome, at, *grants = await self._run([ask.lease.key for ask in asks], arguments)
         reply = Reply(outcome, at - 1, grants)
         if reply.outcome not in ("late", "earlier"):
@@ -63,14 +71,14 @@ class Counters:
 
     def _arguments(self, ask: Ask) -> list[str | int]:
         lease, quota = ask.lease, ask.lease.quota
-        lease.version += 1
+        self._version += 1  # Never begun again: a lease that was forgotten and comes back is not late.
         if quota.is_budget:
             kind, field = ("budget" if quota.hard else "soft"), self._journal
         else:
             # After a restart this one is another process, and what the earlier one had runs out by itself.
             kind, field = ("minute" if quota.window else "parallel"), f"{self._journal}:{self.life}"
         limit = quota.limit if quota.hard else NO_LIMIT
-        return [field, lease.version, limit, lease.spent, lease.leased, ask.own, ask.floor, ask.need, kind]
+        return [field, self._version, limit, lease.spent, lease.leased, ask.own, ask.floor, ask.need, kind]
 
     async def had_before(self) -> dict[str, str]:
         """The counters of budgets in which this journal's gateway has a part from an earlier life, with that part."""
@@ -96,12 +104,17 @@ class Counters:
             raise CountersUnreachable(str(trouble)) from trouble
         return part
 
-    async def adopt(self, key: str, spent: int, sequence: int) -> None:
-        """Take an earlier life's part over: so much of it is spent, and the rest is free for all."""
+    async def adopt(self, key: str, part: str, spent: int, sequence: int) -> bool:
+        """Take an earlier life's `part` over: so much of it is spent, and the rest is free for all.
+
+        False, and nothing done, where the counter says something else by now.
+        """
+        store = self._opened()
         try:
-            await self._opened().hset(key, self._journal, f"{self.life} 0 {spent} 0 {sequence} 0")
+            done = await store.eval(ADOPT, 1, key, self._journal, part, f"{self.life} 0 {spent} 0 {sequence} 0")
         except self._troubles as trouble:
             raise CountersUnreachable(str(trouble)) from trouble
+        return bool(done)
 
     async def are_there(self) -> bool:
         try:

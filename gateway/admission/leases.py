@@ -23,7 +23,6 @@ class Lease:
         "spent",
         "told_at_s",
         "used_at_s",
-        "version",
         "window",
     )
 
@@ -35,9 +34,8 @@ class Lease:
         self.held = 0
         self.free = 0  # Below zero where more was used than was held; then more is taken next time.
         self.is_tight = False  # The counter gave no more than was asked for: others may be waiting for what is free.
-        self.version = 0  # Of what the counter is told; it ignores older ones.
         self.used_at_s = self.told_at_s = now_s
-        self.reported = (spent, 0)  # What the counter knows: spent and leased.
+        self.reported: tuple[int, int] | None = (spent, 0)  # What the counter knows: spent and leased; None: unsure.
 
     @property
     def leased(self) -> int:

@@ -1,6 +1,8 @@
 """What a gateway's earlier life spent of a budget after its last report: its own journal knows."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +12,7 @@ from gateway.admission import pricing
 from gateway.admission.terms import Draws, Quota
 from metering import records
 from metering.records import BadFrame, Closed, RecordUnreadable
-from metering.segments import segments
+from metering.segments import Segment, segments
 from tenants.snapshot import BudgetRow
 
 RECORDS_MAX = 1_000_000  # More than that between two reports, a second apart, is not what happened.
@@ -34,23 +36,26 @@ def closed_between(folder: Path, after: int, until: int) -> list[Closed] | None:
     found = segments(folder)
     if not found or found[0].first > after + 1:
         return None
-    endings = []
+    endings: list[Closed] = []
     newer = [segment.first for segment in found[1:]]
-    for segment, next_first in zip(found, [*newer, None], strict=True):
-        if next_first is not None and next_first <= after + 1:
-            continue
-        with segment.path.open("rb") as file:
-            size = segment.path.stat().st_size
-            try:
-                for frame in records.read_frames(file, offset=0, end=size, first=segment.first):
-                    record = records.decode(frame.payload)
-                    if after < frame.sequence <= until and isinstance(record, Closed):
-                        endings.append(record)
-                    if len(endings) > RECORDS_MAX:
-                        return None
-            except (BadFrame, RecordUnreadable):
+    try:
+        for segment, next_first in zip(found, [*newer, None], strict=True):
+            if next_first is None or next_first > after + 1:
+                endings += islice(_closed_in(segment, after, until), RECORDS_MAX + 1)
+            if len(endings) > RECORDS_MAX:
                 return None
+    except (BadFrame, RecordUnreadable, FileNotFoundError):
+        return None  # Unreadable, or shipped and deleted just now.
     return endings
+
+
+def _closed_in(segment: Segment, after: int, until: int) -> Iterator[Closed]:
+    with segment.path.open("rb") as file:
+        end = os.fstat(file.fileno()).st_size
+        for frame in records.read_frames(file, offset=0, end=end, first=segment.first):
+            record = records.decode(frame.payload)
+            if after < frame.sequence <= until and isinstance(record, Closed):
+                yield record
 
 
 def spent_by(endings: Iterable[Closed], budget: BudgetRow, quota: Quota, window: Window, tariff: Tariff | None) -> int:

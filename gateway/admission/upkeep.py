@@ -148,9 +148,10 @@ class Upkeep:
         spent = self._spent_since(key, endings)
         if spent is None:
             spent = part.leased
-            log.warning("All of %d that was leased of %s counts as spent: it cannot be worked out.", spent, key)
-        await self.counters.adopt(key, part.spent + spent, self._lives_from)
-        self.ledger.adopt(key, part.spent + spent)
+            if spent:
+                log.warning("All of %d that was leased of %s counts as spent: it cannot be worked out.", spent, key)
+        if await self.counters.adopt(key, field, part.spent + spent, self._lives_from):
+            self.ledger.adopt(key, part.spent + spent)  # Else another call of ours was quicker.
 
     def _spent_since(self, key: str, endings: list[Closed] | None) -> int | None:
         snapshot = self._snapshots.current
