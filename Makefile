@@ -6,7 +6,7 @@ ARGS ?=
 TEST_WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test trace trace-kills bench-gateway bench-stages bench-size soak-fuzz check format lint types imports migrations lock clean
+.PHONY: help demo run test trace trace-kills bench-gateway bench-stages bench-size soak-budgets soak-fuzz check format lint types imports migrations lock clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench-stages: .venv/installed ## Measure what each stage of a request costs
 
 bench-size: .venv/installed ## Measure memory, open streams, many keys and large bodies
 	$(BIN)/python -m tests.bench.size $(ARGS)
+
+soak-budgets: .venv/installed ## Drain 20 budgets of each kind through gateways that are killed (ARGS="--runs 5")
+	$(BIN)/python -m tests.stories.soak_budgets $(ARGS)
 
 soak-fuzz: .venv/installed ## Send 10,000 malformed requests to a running gateway
 	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/gateway/test_fuzz.py $(ARGS)

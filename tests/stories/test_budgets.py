@@ -1,0 +1,20 @@
+"""Many clients of several gateway processes draw on one hard budget, and never get more than it affords."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.stories.copy_of_tokenworks import running_copy
+from tests.stories.draining import GATEWAYS, drained
+from tests.stories.gateways import gateway_processes
+
+pytestmark = pytest.mark.story
+
+
+def test_a_hard_budget_is_never_overspent_though_gateways_are_killed(home: Path) -> None:
+    with running_copy(home, speed="b200") as copy, gateway_processes(copy, GATEWAYS) as gateways:
+        for streamed in (False, True):
+            run = drained(copy, gateways, streamed=streamed)
+            run.assert_within_budget()
+            assert run.kills, run
+            assert run.interrupted, f"the kills hit nobody: {run}"
