@@ -43,10 +43,11 @@ class Traffic:
         self.served = 0
         self.told: Counter[str] = Counter()
         self._gateway = gateway
+        self._stopping = False
         self._clients = [asyncio.create_task(self._ask()) for _ in range(CLIENTS)]
 
     async def _ask(self) -> None:
-        while True:
+        while not self._stopping:
             answered = await post(self._gateway, chat(max_tokens=50))
             self.served += answered.status == 200
             self.told["served" if answered.status == 200 else answered.error["code"]] += 1
@@ -58,9 +59,8 @@ class Traffic:
 
     async def stop(self) -> None:
         """Wait for what is under way, so that what is served is known."""
-        for client in self._clients:
-            client.cancel()
-        await asyncio.gather(*self._clients, return_exceptions=True)
+        self._stopping = True
+        await asyncio.gather(*self._clients)
 
 
 @pytest.mark.parametrize("goes_on", [False, True])
