@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +26,6 @@ IDLE_S = 1.0
 RENEW_AFTER_S = 3.0  # Well within what the counters believe a silent gateway (ALIVE_MS).
 PROOF_AFTER_S = 1.0  # Without any call for so long, ask whether the counters are still there.
 TRIES = 3
-CLOSE_TIMEOUT_S = 2
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +44,6 @@ class Upkeep:
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._called_at_s = 0.0
         self._task: asyncio.Task[None] | None = None
-        self._stopping = asyncio.Event()
 
     async def start(self) -> None:
         """Take over what an earlier life left, as far as the counters are there, and begin to tick."""
@@ -55,25 +52,17 @@ class Upkeep:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="admission")
 
     async def stop(self) -> None:
-        """Give everything back that is not spent.
-
-        A tick that runs is let end, and not cancelled: a cancellation that comes just as a call times out can be taken
-        for the time-out on its way up, and then the ticking would go on for ever.
-        """
-        self._stopping.set()
+        """Give everything back that is not spent."""
         if self._task is not None:
-            await self._task
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
         for tenant_id in self.ledger.tenants():
             leases = self.ledger.leases(tenant_id)
             for lease in leases:
                 lease.give_back()
             if not self.away:
                 await self._tell(tenant_id, leases)
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self.counters.close()
-        except TimeoutError:
-            log.warning("The connections to the counters did not close in time; they end with this process.")
+        await self.counters.close()
 
     def lock(self, tenant_id: int) -> asyncio.Lock:
         return self._locks[tenant_id]
@@ -96,10 +85,8 @@ class Upkeep:
         raise CountersUnreachable("Another gateway writes this journal's part of the counters.")
 
     async def _run(self) -> None:
-        while not self._stopping.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TICK_S):
-                    await self._stopping.wait()
+        while True:
+            await asyncio.sleep(TICK_S)
             try:
                 await self._tick()
             except Exception:  # Whatever it is: without this task nothing is ever given back.
