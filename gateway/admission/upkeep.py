@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -44,6 +45,7 @@ class Upkeep:
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._called_at_s = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     async def start(self) -> None:
         """Take over what an earlier life left, as far as the counters are there, and begin to tick."""
@@ -52,9 +54,13 @@ class Upkeep:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="admission")
 
     async def stop(self) -> None:
-        """Give everything back that is not spent."""
+        """Give everything back that is not spent.
+
+        A tick that runs is let end, and not cancelled: redis-py may take a cancellation that comes just as its call
+        times out for the time-out, and the ticking would go on for ever.
+        """
+        self._stopping.set()
         if self._task is not None:
-            self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         for tenant_id in self.ledger.tenants():
             leases = self.ledger.leases(tenant_id)
@@ -85,8 +91,10 @@ class Upkeep:
         raise CountersUnreachable("Another gateway writes this journal's part of the counters.")
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
+        while not self._stopping.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._stopping.wait()
             try:
                 await self._tick()
             except Exception:  # Whatever it is: without this task nothing is ever given back.
