@@ -21,6 +21,7 @@ from metering.records import BadFrame, Frame, FrameIncomplete, Record, RecordUnr
 from metering.segments import Segment, journal_id, segments
 
 BATCH_BYTES_MAX = 64 * 2**20
+SEGMENTS_KEPT = 4  # The newest, shipped or not: a gateway that was killed works out from them what its leases came to.
 ANEW = (
     "To go on without what is missing: move this segment and all older ones out of the folder, delete the file 'id'"
     " there and restart its gateway. What is left is then shipped anew, and nothing of it twice."
@@ -108,12 +109,15 @@ class JournalReader:
         return Reading(entries, full, None)
 
     def delete_shipped(self, shipped: Shipped) -> list[Path]:
-        """Delete the segments that were shipped to their end; never the newest, which the writer and recovery need.
+        """Delete the segments that were shipped to their end; never the newest SEGMENTS_KEPT.
+
+        The writer and recovery need the last one, and gateway/admission/recovery.py those of its lives before.
 
         Only after a reading behind `shipped` without a problem: a journal that was set back holds other records.
         """
         found = segments(self.folder)
-        done = [older.path for older, newer in pairwise(found) if newer.first <= shipped.sequence + 1]
+        olds = list(pairwise(found))[: -(SEGMENTS_KEPT - 1)]
+        done = [older.path for older, newer in olds if newer.first <= shipped.sequence + 1]
         for path in done:
             path.unlink(missing_ok=True)  # Another shipper may have been quicker.
         return done

@@ -32,7 +32,10 @@ class Part(NamedTuple):
 
 
 def closed_between(folder: Path, after: int, until: int) -> list[Closed] | None:
-    """The endings from behind record `after` to `until`; None where the journal does not reach back, or not whole."""
+    """The endings from behind record `after` to `until`; None where the journal does not reach back, or not whole.
+
+    The shipper keeps a journal's newest segments, so it does, unless this gateway died time and again unheard.
+    """
     found = segments(folder)
     if not found or found[0].first > after + 1:
         return None
@@ -40,7 +43,7 @@ def closed_between(folder: Path, after: int, until: int) -> list[Closed] | None:
     newer = [segment.first for segment in found[1:]]
     try:
         for segment, next_first in zip(found, [*newer, None], strict=True):
-            if next_first is None or next_first > after + 1:
+            if segment.first <= until and (next_first is None or next_first > after + 1):
                 endings += islice(_closed_in(segment, after, until), RECORDS_MAX + 1)
             if len(endings) > RECORDS_MAX:
                 return None
@@ -53,9 +56,10 @@ def _closed_in(segment: Segment, after: int, until: int) -> Iterator[Closed]:
     with segment.path.open("rb") as file:
         end = os.fstat(file.fileno()).st_size
         for frame in records.read_frames(file, offset=0, end=end, first=segment.first):
-            record = records.decode(frame.payload)
-            if after < frame.sequence <= until and isinstance(record, Closed):
+            if frame.sequence > after and isinstance(record := records.decode(frame.payload), Closed):
                 yield record
+            if frame.sequence >= until:
+                return  # What stands behind it may be half written.
 
 
 def spent_by(endings: Iterable[Closed], budget: BudgetRow, quota: Quota, window: Window, tariff: Tariff | None) -> int:
