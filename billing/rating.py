@@ -49,9 +49,14 @@ class UnitPrice:
             )
         return cls(money, per)
 
+    @property
+    def pico(self) -> int:
+        """What one unit costs, in 10^-12 of the currency."""
+        return self.amount.pico // self.per
+
     def of_quantity(self, quantity: int) -> Money:
         """What so many units cost, exactly."""
-        return Money(self.amount.pico // self.per, self.amount.currency) * quantity
+        return Money(self.pico, self.amount.currency) * quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +132,13 @@ class Tariff:
 
     def price(self, at: datetime, offering: str, unit: str) -> UnitPrice | None:
         """The price of the plan in force by the version in force; None where nobody agreed to one."""
+        return self.prices(at).get((offering, unit))
+
+    def prices(self, at: datetime) -> Prices:
+        """All prices of the plan in force by the version in force; none where nobody agreed to any."""
         book = self.plans.at(at)
-        prices = None if book is None else self.books[book].at(at)
-        return None if prices is None else prices.get((offering, unit))
+        found = None if book is None else self.books[book].at(at)
+        return {} if found is None else found
 
 
 def rate(usage: Iterable[Used], tariff: Tariff, month_of: Callable[[datetime], date]) -> Rating:

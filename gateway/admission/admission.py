@@ -16,7 +16,7 @@ from gateway.admission.leases import Hold, Lease
 from gateway.admission.ledger import Ledger
 from gateway.admission.pricing import Bound, NoPrice
 from gateway.admission.refusals import CountersAway, LimitsUnpriced, refusal
-from gateway.admission.terms import Draws, Quota, Terms
+from gateway.admission.terms import Draws, Terms
 from gateway.admission.upkeep import Upkeep
 from gateway.asgi import Request
 from gateway.errors import UnknownModel
@@ -54,21 +54,27 @@ class Admitted:
         """Spend what a billed ending used. Called with its record written, and before anything else can happen."""
         if not closed.billed or not self._hold.parts:
             return
-        amounts = [self._used(lease.quota, closed) for lease, _ in self._hold.parts]
-        for (lease, held), amount in zip(self._hold.parts, amounts, strict=True):
-            if amount > held > 0 and lease.quota.draws is not Draws.REQUESTS:
+        used: dict[Draws, int] = {}  # Of each kind once, however many quotas count it.
+        amounts = []
+        for lease, held in self._hold.parts:
+            draws = lease.quota.draws
+            amount = used.get(draws)
+            if amount is None:
+                amount = used[draws] = self._used(draws, closed)
+            if amount > held > 0:
                 event_id = uuid.UUID(bytes=closed.opened.event_id)
                 log.warning("Event %s used %d of %s and held %d.", event_id, amount, lease.key, held)
+            amounts.append(amount)
         self._hold.charge(amounts)
 
     def release(self) -> None:
         """Give back what is left, however the request ended. Doing it twice does no harm."""
         self._hold.release()
 
-    def _used(self, quota: Quota, closed: Closed) -> int:
-        if quota.draws is Draws.TOKENS:
+    def _used(self, draws: Draws, closed: Closed) -> int:
+        if draws is Draws.TOKENS:
             return pricing.tokens(closed.usage)
-        if quota.draws is Draws.MONEY and self._terms.tariff is not None:
+        if draws is Draws.MONEY and self._terms.tariff is not None:
             try:
                 return pricing.cost(
                     self._terms.tariff, closed.opened.opened_at_us, closed.opened.offering, closed.usage
@@ -97,10 +103,14 @@ class Admission:
         if not terms.quotas:
             return call
         output_max = output_tokens_max(call, sold.offering.output_tokens_max)
-        wants = self._wants(terms, request, sold, call, output_max)
-        parts = None if self._upkeep.away else held_locally(wants)
-        if parts is None:
-            parts = await self._hold(terms, wants)
+        bounds = self._bounds(terms, request, sold, call)
+        if not self._upkeep.away:
+            near = self._held_whole(terms, bounds, output_max)
+            if near is not None:
+                request.admitted = Admitted(terms, near)
+                return limited(call, output_max) if any(bound.each for bound in bounds.values()) else call
+        wants = self._wants(terms, bounds, output_max)
+        parts = await self._hold(terms, wants)
         hold = Hold([(want.lease, part) for want, part in zip(wants, parts, strict=True)])
         request.admitted = Admitted(terms, hold)
         cut = [want.bound.affords(part) for want, part in zip(wants, parts, strict=True) if part < want.full]
@@ -109,24 +119,54 @@ class Admission:
             hold.shrink([want.bound.of(tokens) for want in wants])
             request.said.append((CLAMPED, b"%d" % tokens))
         hold.charge([int(want.lease.quota.draws is Draws.REQUESTS) for want in wants])
-        return limited(call, tokens) if any(want.bound.each for want in wants) else call
+        return limited(call, tokens) if any(bound.each for bound in bounds.values()) else call
 
-    def _wants(self, terms: Terms, request: Request, sold: Sold, call: Call, output_max: int) -> list[Want]:
+    def _bounds(self, terms: Terms, request: Request, sold: Sold, call: Call) -> dict[Draws, Bound]:
+        """The most that a request can draw, of all that the caller's quotas count."""
         # A token is at least a byte of the body, except where the body names an image or a file.
         input_max = sold.offering.context_tokens_max
-        if not any(mark in call.body for mark in (b"_url", b"file_id")):
+        if b"_url" not in call.body and b"file_id" not in call.body:
             input_max = min(len(call.body), input_max)
         answers = call.prompts * call.answers
+        bounds: dict[Draws, Bound] = {}
+        for draws in terms.drawn:
+            if draws is Draws.TOKENS:
+                bounds[draws] = pricing.tokens_bound(input_max, answers)
+            elif draws is Draws.MONEY:
+                bounds[draws] = self._money(terms, request, sold, input_max, answers)
+            else:
+                bounds[draws] = ONE
+        return bounds
+
+    def _held_whole(self, terms: Terms, bounds: dict[Draws, Bound], output_max: int) -> Hold | None:
+        """All that the request can draw, of leases that are here: the way of nearly all requests, so it is short.
+
+        None, and nothing is held, where some of it is not here, or more than a whole minute may have.
+        """
+        full = {draws: bound.fixed + bound.each * output_max for draws, bound in bounds.items()}
+        now_s, ledger, tenant_id = time.time(), self.ledger, terms.tenant.id
+        parts = []
+        for quota in terms.quotas:
+            lease = ledger.lease(tenant_id, quota, now_s)
+            need = full[quota.draws]
+            if lease.free < need or (need > quota.limit and quota.window == "minute"):
+                return None
+            parts.append((lease, need))
+        for at, (lease, need) in enumerate(parts):
+            lease.free -= need
+            if lease.quota.draws is Draws.REQUESTS:  # Given back by nothing, so spent at once.
+                lease.spent += need
+                parts[at] = lease, 0
+            else:
+                lease.held += need
+        return Hold(parts)
+
+    def _wants(self, terms: Terms, bounds: dict[Draws, Bound], output_max: int) -> list[Want]:
         now_s = time.time()
         wants = []
         for quota in terms.quotas:
             lease = self.ledger.lease(terms.tenant.id, quota, now_s)
-            if quota.draws is Draws.TOKENS:
-                bound = pricing.tokens_bound(input_max, answers)
-            elif quota.draws is Draws.MONEY:
-                bound = self._money(terms, request, sold, input_max, answers)
-            else:
-                bound = ONE
+            bound = bounds[quota.draws]
             full = need = bound.of(output_max)
             floor = min(full, bound.of(1))
             if quota.window == "minute":  # Rather refused for a minute than cut short; only its own size shortens it.

@@ -6,6 +6,8 @@ A hold moves from free to held, a charge from held to spent, a release from held
 sum, so none of them needs the counter. Only taking more and giving back do.
 """
 
+from math import inf
+
 from billing.windows import Window
 from gateway.admission.terms import Quota
 
@@ -14,6 +16,7 @@ class Lease:
     """A process's part of one counter. Its quota may be replaced by a newer one of the same name."""
 
     __slots__ = (
+        "ends_s",
         "free",
         "held",
         "is_tight",
@@ -30,6 +33,7 @@ class Lease:
         self.key = key
         self.quota = quota
         self.window = window
+        self.ends_s = inf if window.end_s is None else window.end_s
         self.spent = spent
         self.held = 0
         self.free = 0  # Below zero where more was used than was held; then more is taken next time.
@@ -47,7 +51,7 @@ class Lease:
         return self.reported == (self.spent, self.leased)
 
     def is_over(self, now_s: float) -> bool:
-        return self.window.end_s is not None and now_s >= self.window.end_s
+        return now_s >= self.ends_s
 
     def hold(self, amount: int) -> bool:
         """Hold so much of what is free, or nothing."""
@@ -99,7 +103,8 @@ class Hold:
     def charge(self, amounts: list[int]) -> None:
         """Spend so much of each lease, in the order in which they were held."""
         self._parts = [
-            (lease, lease.charge(amount, held)) for (lease, held), amount in zip(self._parts, amounts, strict=True)
+            (lease, lease.charge(amount, held)) if amount else (lease, held)
+            for (lease, held), amount in zip(self._parts, amounts, strict=True)
         ]
 
     def shrink(self, amounts: list[int]) -> None:
@@ -112,5 +117,6 @@ class Hold:
     def release(self) -> None:
         """Give back what is still held. Doing it twice gives nothing twice."""
         for lease, held in self._parts:
-            lease.release(held)
+            if held:
+                lease.release(held)
         self._parts = []

@@ -31,7 +31,7 @@ class Ledger:
     def lease(self, tenant_id: int, quota: Quota, now_s: float) -> Lease:
         """The lease that counts for a quota now."""
         lease = self._current.get(quota.name)
-        if lease is None or lease.is_over(now_s):
+        if lease is None or now_s >= lease.ends_s:
             lease = self._begin(tenant_id, quota, window_of(quota, now_s), now_s)
         elif lease.quota is not quota:
             if lease.quota != quota:

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from billing.rating import Tariff
+from billing.rating import Prices, Tariff
 from billing.windows import nano
-from metering.usage import INPUT_UNITS, OUTPUT_UNITS, TOKEN_UNITS, Unit, Usage
+from metering.usage import INPUT_UNITS, OUTPUT_UNITS, Unit, Usage
 
 
 class NoPrice(Exception):
@@ -32,35 +32,39 @@ def tokens_bound(input_tokens_max: int, answers: int) -> Bound:
 
 def money_bound(tariff: Tariff, at_us: int, offering: str, input_tokens_max: int, answers: int) -> Bound:
     """In 10^-9 of the currency, rounded up; every token at the dearest price that it can have. Raises NoPrice."""
-    at = datetime.fromtimestamp(at_us / 1_000_000, UTC)
-    dearest_input = _dearest(tariff, at, offering, INPUT_UNITS)
-    dearest_output = _dearest(tariff, at, offering, OUTPUT_UNITS)
-    request = tariff.price(at, offering, Unit.REQUEST)
-    fixed = dearest_input * input_tokens_max + (0 if request is None else request.of_quantity(1).pico)
+    prices = _prices(tariff, at_us)
+    dearest_input = _dearest(prices, offering, INPUT_UNITS)
+    dearest_output = _dearest(prices, offering, OUTPUT_UNITS)
+    request = prices.get((offering, Unit.REQUEST))
+    fixed = dearest_input * input_tokens_max + (0 if request is None else request.pico)
     return Bound(nano(fixed), nano(dearest_output * answers))
 
 
 def cost(tariff: Tariff, at_us: int, offering: str, usage: Usage) -> int:
     """What billing asks for one request, in 10^-9 of the currency, rounded up. Raises NoPrice."""
-    at = datetime.fromtimestamp(at_us / 1_000_000, UTC)
-    request = tariff.price(at, offering, Unit.REQUEST)
-    pico = 0 if request is None else request.of_quantity(1).pico
+    prices = _prices(tariff, at_us)
+    request = prices.get((offering, Unit.REQUEST))
+    pico = 0 if request is None else request.pico
     for unit, quantity in usage.units().items():
-        price = tariff.price(at, offering, unit)
+        price = prices.get((offering, unit))
         if price is not None:
-            pico += price.of_quantity(quantity).pico
+            pico += price.pico * quantity
         elif quantity:
             raise NoPrice(f"{offering} has no price for {unit}.")
     return nano(pico)
 
 
 def tokens(usage: Usage) -> int:
-    return sum(quantity for unit, quantity in usage.units().items() if unit in TOKEN_UNITS)
+    return sum(usage.units().values())
 
 
-def _dearest(tariff: Tariff, at: datetime, offering: str, units: tuple[Unit, ...]) -> int:
+def _prices(tariff: Tariff, at_us: int) -> Prices:
+    return tariff.prices(datetime.fromtimestamp(at_us / 1_000_000, UTC))
+
+
+def _dearest(prices: Prices, offering: str, units: tuple[Unit, ...]) -> int:
     """The highest price of one of these, in 10^-12."""
-    prices = [price for unit in units if (price := tariff.price(at, offering, unit)) is not None]
-    if not prices:
+    found = [price.pico for unit in units if (price := prices.get((offering, unit))) is not None]
+    if not found:
         raise NoPrice(f"{offering} has no price for {units[0]}.")
-    return max(price.of_quantity(1).pico for price in prices)
+    return max(found)

@@ -6,7 +6,7 @@
 -- there. Kind: budget (must have a base), soft (a budget that refuses nothing), minute (forgotten after two), parallel (a gateway that is silent counts no more).
 -- Returns what happened, which counter it was, and what was granted of each. All numbers are whole and below 2^53.
 local EACH = 9
-local SHARE, MANY = 64, 63 -- Far from the limit a lease is worth 64 requests; near it, what is asked for.
+local SHARE, MANY = 64, 1023 -- Far from the limit a lease is worth 1,024 requests; near it, what is asked for.
 local life, sequence, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -63,6 +63,7 @@ class Terms(NamedTuple):
     models_allowed: tuple[frozenset[str], ...]
     networks: tuple[tuple[Network, ...], ...]
     expires_at_us: int | None
+    drawn: frozenset[Draws]  # What the quotas draw.
 
     def check_access(self, address: str | None, now_us: int) -> None:
         """`address` is that of the connection, for a caller can write any header. Raises a Refusal."""
@@ -105,18 +106,20 @@ class TenantTerms:
         limits = [row for row in self.limits if _concerns(row, project_id, key_id)]
         budgets = [row for row in self.budgets if _concerns(row, project_id, key_id)]
         ends = [row.expires_at_us for row in limits if row.expires_at_us is not None]
+        quotas = (
+            *(quota for row in limits for quota in _quotas(row)),
+            *(_budget(row, self.tenant.time_zone) for row in budgets),
+        )
         return Terms(
             self.tenant,
-            (
-                *(quota for row in limits for quota in _quotas(row)),
-                *(_budget(row, self.tenant.time_zone) for row in budgets),
-            ),
+            quotas,
             self.tariff,
             tuple(frozenset(row.models_allowed) for row in limits if row.models_allowed is not None),
             tuple(
                 tuple(map(ipaddress.ip_network, row.ip_allowed)) for row in limits if row.ip_allowed is not None
             ),
             min(ends, default=None),
+            frozenset(quota.draws for quota in quotas),
         )  # fmt: skip
 
 

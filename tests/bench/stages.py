@@ -1,15 +1,24 @@
 """What each stage of a request costs by itself: `make bench-stages`. Nothing is asserted about time.
 
-The names say the stage: who calls, what is asked, the two journal records, and following a streamed answer.
+The names say the stage: who calls, what is asked, whether it is let in, the two journal records, and following a
+streamed answer.
 """
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from math import inf
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from gateway.admission.admission import Admission
+from gateway.admission.ledger import Ledger
+from gateway.admission.terms import Terms
+from gateway.admission.upkeep import Upkeep
 from gateway.asgi import Request
 from gateway.callers import principal_of
 from gateway.metrics.counts import CountedJournal, Counts
@@ -23,8 +32,10 @@ from providers.dialects.dialect import Kind
 from providers.dialects.openai_chat import read_call
 from tenants.keys import digest
 from tenants.snapshot import Principal
+from tests.gateway.admission.limiting import budget, limit
+from tests.gateway.admission.limiting import snapshot as limited_snapshot
 from tests.gateway.running import ACME, ALICE_KEY, MODEL, rows
-from tests.gateway.upstreams import completion, event, running
+from tests.gateway.upstreams import Upstream, completion, event, running
 
 FEW, MANY = 10, 100_000
 CHAT = DIALECTS["openai"][Kind.CHAT]
@@ -90,6 +101,42 @@ def test_parse(benchmark: Callable[..., Any]) -> None:
 
 def test_build_the_body_of_a_streamed_call(benchmark: Callable[..., bytes]) -> None:
     assert b"continuous_usage_stats" in benchmark(CHAT.request_body, read_call(STREAMED), MODEL)
+
+
+FAR = 10**12
+LIMIT = {"requests_per_minute": FAR, "tokens_per_minute": FAR, "parallel_requests": FAR}
+
+
+def leased(terms: Terms) -> Admission:
+    """Admission of a process that has leased so much of everything that it needs nobody."""
+    ledger = Ledger()
+    for quota in terms.quotas:
+        lease = ledger.lease(terms.tenant.id, quota, time.time())
+        lease.ends_s = inf  # No minute ends while this runs.
+        lease.granted(10**18)
+    return Admission(cast(Upkeep, SimpleNamespace(ledger=ledger, away=False)))
+
+
+def test_admit_by_two_limits_and_a_budget(benchmark: Callable[..., None]) -> None:
+    found = limited_snapshot(
+        cast(Upstream, SimpleNamespace(base_url="http://127.0.0.1:9")),
+        limit(**LIMIT), limit(id=2, key_id=11, **LIMIT), budget(FAR, is_money=True),
+    )  # fmt: skip
+    principal, sold = principal_of(asked(), found), found.sold[MODEL]
+    terms = found.terms_of(principal)
+    assert terms is not None
+    assert len(terms.quotas) == 7
+    admission, call, closed = leased(terms), read_call(CALL), ending(opening(1))
+
+    def admit_settle_and_release() -> None:
+        request = asked()
+        with suppress(StopIteration):
+            admission.admit(terms, request, sold, call).send(None)
+        assert request.admitted is not None
+        request.admitted.settle(closed)
+        request.admitted.release()
+
+    benchmark(admit_settle_and_release)
 
 
 @pytest.fixture
