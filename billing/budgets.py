@@ -18,7 +18,7 @@ from billing.snapshot import WALLETS_SQL
 from billing.tariffs import tariff_of
 from billing.windows import BASE, Window, counter_key, nano, windows_from
 from metering.models import Bucket
-from metering.usage import TOKEN_UNITS
+from metering.usage import TOKEN_UNITS, sold_as
 from tenants.models import Budget, Tenant
 from tenants.snapshot import BUDGETS_SQL, BudgetRow
 
@@ -85,5 +85,6 @@ def _used(budget: BudgetRow, window: Window) -> Iterable[Used]:
         buckets = buckets.filter(project_id=budget.project_id)
     if budget.key_id is not None:
         buckets = buckets.filter(api_key_id=budget.key_id)
-    columns = ("start", "project_id", "offering", "unit", "quantity")
-    return (Used(*row) for row in buckets.values_list(*columns).iterator())
+    columns = ("start", "project_id", "offering", "service_tier", "unit", "quantity")
+    for at, project_id, offering, tier, unit, quantity in buckets.values_list(*columns).iterator():
+        yield Used(at, project_id, sold_as(offering, tier), unit, quantity)

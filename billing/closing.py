@@ -89,7 +89,7 @@ def _refuse_unfinished(period: periods.Month, *, early: bool, now: datetime) -> 
             f"{period} ends at {period.end:%Y-%m-%d %H:%M} UTC in {period.time_zone}. Wait"
             + (", or ask for an early closing." if period.start < now else ".")
         )
-    unfolded = Batch.objects.filter(folded_at=None).count()
+    unfolded = Batch.objects.filter(folded_at=None, held=False).count()
     if unfolded:
         raise UsageIsNotFolded(
             f"Shipped batches that are not in the buckets yet: {unfolded}. The worker folds them in seconds: try again."

@@ -15,7 +15,7 @@ from billing.rating import Rating, Used, rate
 from billing.tariffs import tariff_of
 from inference.models import CostShare
 from metering.models import Bucket
-from metering.usage import INPUT_UNITS, OUTPUT_UNITS, Unit
+from metering.usage import INPUT_UNITS, OUTPUT_UNITS, Unit, sold_as
 from money.amount import Money
 from tenants.models import Tenant
 
@@ -82,9 +82,10 @@ def _count(used: list[Used], offering: str, units: Collection[str]) -> int:
 
 def _used(tenant: Tenant, start: datetime | None, end: datetime | None) -> Iterator[Used]:
     rows = Bucket.objects.filter(tenant_id=tenant.pk, billed=True, **_bounds("start", start, end))
-    summed = rows.values_list("start", "project_id", "offering", "unit").annotate(Sum("quantity")).order_by("start")
-    for at, project_id, offering, unit, quantity in summed.iterator():
-        yield Used(at, project_id, offering, unit, int(quantity))
+    columns = ("start", "project_id", "offering", "service_tier", "unit")
+    summed = rows.values_list(*columns).annotate(Sum("quantity")).order_by("start")
+    for at, project_id, offering, tier, unit, quantity in summed.iterator():
+        yield Used(at, project_id, sold_as(offering, tier), unit, int(quantity))
 
 
 def _revenue(rating: Rating) -> dict[tuple[str, str], Money]:

@@ -14,6 +14,11 @@ UNIT_NAMES: dict[str, str] = {
     Unit.CACHE_WRITE_1H: "tokens cached for 1 hour",
     Unit.OUTPUT: "output tokens",
     Unit.REASONING: "reasoning tokens",
+    Unit.AUDIO_INPUT: "audio input tokens",
+    Unit.AUDIO_OUTPUT: "audio output tokens",
+    Unit.IMAGE: "images",
+    Unit.SECOND: "seconds of audio",
+    Unit.CHARACTER: "characters",
 }
 
 

@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 from metering import totals
 from metering.models import Event
 from metering.rollup import QUARTER
-from metering.usage import TOKEN_UNITS
+from metering.usage import REPORTED_UNITS
 from tenants.models import Tenant
 from tenants.visibility import visible_tenant_ids
 
@@ -130,7 +130,7 @@ class EventSerializer(serializers.Serializer[Event]):
     upstream_usage = serializers.JSONField(allow_null=True)
 
     def get_usage(self, event: Event) -> dict[str, int]:
-        counts = {str(unit): getattr(event, unit) for unit in TOKEN_UNITS}
+        counts = {str(unit): getattr(event, unit) for unit in REPORTED_UNITS}
         return {unit: count for unit, count in counts.items() if count is not None}
 
 

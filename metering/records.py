@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from metering.usage import Outcome, Usage, UsageSource
+from metering.usage import Outcome, ServiceTier, Usage, UsageSource
 
 HEADER = struct.Struct("<IIQ")
 _COVERED = struct.Struct("<IQ")
@@ -54,6 +54,7 @@ class Opened(msgspec.Struct, tag="o", array_like=True, frozen=True):
     offering: str
     deployment: str
     streamed: bool
+    service_tier: str = ServiceTier.STANDARD  # From here on absent in older journals.
 
 
 class Closed(msgspec.Struct, tag="c", array_like=True, frozen=True):
@@ -68,6 +69,7 @@ class Closed(msgspec.Struct, tag="c", array_like=True, frozen=True):
     usage: Usage
     upstream_status: int | None
     upstream_usage: bytes | None  # The upstream's own words, verbatim JSON, at most UPSTREAM_USAGE_BYTES_MAX.
+    grade: str = ""  # That the answer got, which may be lower than the one asked for; empty: not certified.
 
 
 Record = Opened | Closed

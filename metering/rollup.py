@@ -8,19 +8,19 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from metering.models import Batch
-from metering.usage import TOKEN_UNITS, Unit
+from metering.usage import REPORTED_UNITS, Unit
 
 QUARTER = timedelta(minutes=15)  # Every civil time zone in use is a multiple of it away from UTC.
 BATCHES_AT_ONCE = 50
 DIFFERENCES_MAX = 1_000
 
-_KEY = "tenant_id, start, project_id, api_key_id, offering, deployment, billed, unit"
+_KEY = "tenant_id, start, project_id, api_key_id, offering, deployment, grade, service_tier, billed, unit"
 # An event gives one row for each unit that was reported, and one "request".
 _UNITS_OF_EVENTS = f"""
     SELECT tenant_id, date_bin('15 minutes', occurred_at, timestamptz 'epoch') AS start, project_id, api_key_id,
-           offering, deployment, billed, unit, sum(counted)::bigint AS quantity
+           offering, deployment, grade, service_tier, billed, unit, sum(sign * counted)::bigint AS quantity
     FROM metering_event
-    CROSS JOIN LATERAL (VALUES {", ".join(f"('{unit}', {unit})" for unit in TOKEN_UNITS)}, ('{Unit.REQUEST}', 1))
+    CROSS JOIN LATERAL (VALUES {", ".join(f"('{unit}', {unit})" for unit in REPORTED_UNITS)}, ('{Unit.REQUEST}', 1))
         AS units (unit, counted)
     WHERE counted IS NOT NULL AND {{events}}
     GROUP BY {_KEY}
@@ -55,6 +55,8 @@ class Difference:
     api_key_id: int
     offering: str
     deployment: str
+    grade: str
+    service_tier: str
     billed: bool
     unit: str
     by_events: int | None
@@ -68,7 +70,7 @@ def fold_batches(limit: int = BATCHES_AT_ONCE) -> int:
     is found by its mark and never by its id being greater than the last one's, for ids commit out of order.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        unfolded = Batch.objects.filter(folded_at=None).order_by("id").select_for_update(skip_locked=True)
+        unfolded = Batch.objects.filter(folded_at=None, held=False).order_by("id").select_for_update(skip_locked=True)
         claimed = list(unfolded.values_list("id", flat=True)[:limit])
         if claimed:
             now = timezone.now()

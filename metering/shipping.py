@@ -16,6 +16,7 @@ from uuid import UUID
 import msgspec
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
+from msgspec.structs import astuple
 from psycopg import Copy
 from psycopg.types.json import Jsonb
 
@@ -23,7 +24,7 @@ from metering import partitions
 from metering.models import Batch
 from metering.reader import Entry, JournalReader, Shipped
 from metering.records import Closed
-from metering.usage import TOKEN_UNITS
+from metering.usage import REPORTED_UNITS
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +43,13 @@ COLUMNS: dict[str, str] = {
     "outcome": "text",
     "usage_source": "text",
     "billed": "bool",
-    **dict.fromkeys(TOKEN_UNITS, "int8"),
+    **dict.fromkeys(REPORTED_UNITS, "int8"),
     "upstream_status": "int2",
     "first_byte_us": "int8",
     "duration_us": "int8",
     "upstream_usage": "jsonb",
+    "grade": "text",
+    "service_tier": "text",
 }
 
 
@@ -72,7 +75,7 @@ class Shipper:
 
     def is_behind(self, batches: list[Batch]) -> bool:
         """Whether the last round, which committed these, met the limit of a batch, so that more is likely there."""
-        return any(batch.last - batch.first + 1 >= self._records_max for batch in batches)
+        return any(batch.records >= self._records_max for batch in batches)
 
     def _current_readers(self) -> list[JournalReader]:
         folders = sorted(path for path in self._journals.iterdir() if path.is_dir()) if self._journals.exists() else []
@@ -113,8 +116,10 @@ def ship_next(reader: JournalReader, records_max: int) -> Batch | None:
 
 
 def _position(identity: UUID) -> Shipped | None:
-    last = Batch.objects.filter(journal_id=identity).order_by("-last").values_list("last", "last_checksum").first()
-    return Shipped(*last) if last else None
+    batch = Batch.objects.filter(journal_id=identity).order_by("-last").only("last", "last_checksum").first()
+    if batch is None or batch.last is None or batch.last_checksum is None:  # The last two never are, for a journal's.
+        return None
+    return Shipped(batch.last, batch.last_checksum)
 
 
 def _warn_of_missing_beginning(reader: JournalReader, shipped: Shipped | None, first: Entry) -> None:
@@ -134,6 +139,7 @@ def _commit(identity: UUID, name: str, shipped: Shipped | None, entries: list[En
         if _position(identity) != shipped:
             return None
         batch = Batch.objects.create(
+            kind=Batch.Kind.JOURNAL,
             journal_id=identity,
             journal_name=name,
             first=entries[0].shipped.sequence,
@@ -174,7 +180,9 @@ def _copy_new_ones(batch: Batch, events: list[Closed]) -> None:
     up all that follows it for ever.
     """
     with connection.cursor() as cursor:
-        cursor.execute("CREATE TEMPORARY TABLE metering_staging (LIKE metering_event) ON COMMIT DROP")
+        cursor.execute(
+            "CREATE TEMPORARY TABLE metering_staging (LIKE metering_event INCLUDING DEFAULTS) ON COMMIT DROP"
+        )
         _copy("metering_staging", batch, events)
         columns = ", ".join(COLUMNS)
         cursor.execute(
@@ -206,11 +214,13 @@ def _row(batch: Batch, closed: Closed) -> tuple[Any, ...]:
         closed.outcome,
         closed.usage_source,
         closed.billed,
-        *(getattr(usage, unit) for unit in TOKEN_UNITS),
+        *astuple(usage),
         closed.upstream_status,
         first_byte_us,
         max(0, closed.closed_at_us - opened.opened_at_us),
         None if closed.upstream_usage is None else Jsonb(_storable(closed.upstream_usage), dumps=bytes),
+        closed.grade,
+        opened.service_tier,
     )
 
 

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 import msgspec
+from msgspec.structs import astuple
 
 COUNT_MAX = 2**63 - 1  # What a bigint column holds.
 
@@ -20,12 +21,27 @@ class Unit(StrEnum):
     CACHE_WRITE_1H = "cache_write_1h"
     OUTPUT = "output"
     REASONING = "reasoning"
+    AUDIO_INPUT = "audio_input"
+    AUDIO_OUTPUT = "audio_output"
+    IMAGE = "image"
+    SECOND = "second"
+    CHARACTER = "character"
     REQUEST = "request"
 
 
-INPUT_UNITS = (Unit.INPUT_UNCACHED, Unit.INPUT_CACHED, Unit.CACHE_WRITE_5M, Unit.CACHE_WRITE_1H)
-OUTPUT_UNITS = (Unit.OUTPUT, Unit.REASONING)
+INPUT_UNITS = (Unit.INPUT_UNCACHED, Unit.INPUT_CACHED, Unit.CACHE_WRITE_5M, Unit.CACHE_WRITE_1H, Unit.AUDIO_INPUT)
+OUTPUT_UNITS = (Unit.OUTPUT, Unit.REASONING, Unit.AUDIO_OUTPUT)
 TOKEN_UNITS = INPUT_UNITS + OUTPUT_UNITS
+REPORTED_UNITS = tuple(unit for unit in Unit if unit is not Unit.REQUEST)  # In the order of Usage's fields.
+
+
+class ServiceTier(StrEnum):
+    """How soon an answer was wanted. A price book says what each costs."""
+
+    STANDARD = "standard"
+    BATCH = "batch"
+    FLEX = "flex"
+    PRIORITY = "priority"
 
 
 class Outcome(StrEnum):
@@ -47,7 +63,7 @@ class UsageSource(StrEnum):
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True):
-    """Tokens of one request, by unit. None means that nobody reported it; it is never taken for 0.
+    """What one request used, by unit. None means that nobody reported it; it is never taken for 0.
 
     New units are added at the end, with the default None: journals written before are then still read.
     """
@@ -58,35 +74,40 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
     cache_write_1h: int | None = None
     output: int | None = None
     reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+    image: int | None = None
+    second: int | None = None
+    character: int | None = None
 
     def __post_init__(self) -> None:
-        for count in (
-            self.input_uncached,
-            self.input_cached,
-            self.cache_write_5m,
-            self.cache_write_1h,
-            self.output,
-            self.reasoning,
-        ):
+        for count in astuple(self):
             if count is not None and not 0 <= count <= COUNT_MAX:
                 raise ImpossibleUsage(f"A count of {count} is not from 0 to {COUNT_MAX}: {self.units()}")
 
     @property
     def known(self) -> bool:
         """Whether anything at all was reported, be it 0."""
-        return bool(self.units())
+        return self != NOTHING
 
     def units(self) -> dict[str, int]:
         """The reported counts by name of their unit, in the order of the fields; without "request"."""
-        named = (
-            ("input_uncached", self.input_uncached),
-            ("input_cached", self.input_cached),
-            ("cache_write_5m", self.cache_write_5m),
-            ("cache_write_1h", self.cache_write_1h),
-            ("output", self.output),
-            ("reasoning", self.reasoning),
-        )
-        return {unit: count for unit, count in named if count is not None}
+        return {unit: count for unit, count in zip(_NAMES, astuple(self), strict=True) if count is not None}
+
+
+NOTHING = Usage()
+_NAMES = Usage.__struct_fields__
+
+
+def sold_as(offering: str, service_tier: str) -> str:
+    """The name under which an offering has its price: another tier than the standard one is a thing of its own.
+
+    So usage of a tier that no price book knows is unrated, and never billed at the price of another.
+    """
+    return offering if service_tier == ServiceTier.STANDARD else f"{offering} ({service_tier})"
+
+
+SOLD_AS_SQL = "offering || CASE service_tier WHEN 'standard' THEN '' ELSE ' (' || service_tier || ')' END"
 
 
 def billed(outcome: str, usage: Usage) -> bool:

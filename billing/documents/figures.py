@@ -9,7 +9,7 @@ from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 
 from billing.rating import UnitPrice
-from metering.usage import Unit
+from metering.usage import TOKEN_UNITS
 from money.amount import decimals
 
 LOCALE = Locale("en")
@@ -32,10 +32,10 @@ def amount(value: Decimal, currency: str) -> str:
 
 def unit_price(unit_amount: Decimal, currency: str, per: int, unit: str) -> tuple[str, str]:
     """The price as people compare it, tokens by the million, and what it is for; exact, whatever `per` is kept."""
-    shown_per = 1 if unit == Unit.REQUEST else TOKENS_OF_A_PRICE
+    shown_per = TOKENS_OF_A_PRICE if unit in TOKEN_UNITS else 1
     shown = UnitPrice.of(unit_amount, currency, per).of_quantity(shown_per).decimal
     price = format_decimal(shown, PRICE_PATTERN, locale=LOCALE, decimal_quantization=False)
-    return price, "per request" if unit == Unit.REQUEST else "per 1M tokens"
+    return price, "per 1M tokens" if unit in TOKEN_UNITS else f"per {unit}"
 
 
 def day(value: date) -> str:

@@ -130,7 +130,9 @@ def _summary(invoice: Invoice) -> list[tuple[str, str, str, str]]:
     columns = {Unit.REQUEST: 0, **dict.fromkeys(INPUT_UNITS, 1), **dict.fromkeys(OUTPUT_UNITS, 2)}
     rows = InvoiceUsage.objects.filter(invoice=invoice).values_list("offering", "unit").annotate(Sum("quantity"))
     for offering, unit, quantity in rows.order_by("offering", "unit"):
-        totals.setdefault(offering, [0, 0, 0])[columns[Unit(unit)]] += int(quantity)
+        counts = totals.setdefault(offering, [0, 0, 0])
+        if unit in columns:  # Images and seconds stand in their lines only: they do not add up with tokens.
+            counts[columns[Unit(unit)]] += int(quantity)
     if len(totals) > 1:
         totals["All models"] = [sum(column) for column in zip(*totals.values(), strict=True)]
     shown = {name: [figures.quantity(count) for count in counts] for name, counts in totals.items()}

@@ -11,7 +11,7 @@ import msgspec
 
 from metering.journal import Journal
 from metering.records import Closed
-from metering.usage import TOKEN_UNITS
+from metering.usage import REPORTED_UNITS
 
 BOUNDS_US = tuple(
     round(each * 1_000_000) for each in (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
@@ -44,7 +44,7 @@ class OfferingCounts:
 
     def __init__(self) -> None:
         self.outcomes: defaultdict[str, int] = defaultdict(int)
-        self.tokens = [0] * len(TOKEN_UNITS)  # In the order of TOKEN_UNITS, which is Usage's.
+        self.tokens = [0] * len(REPORTED_UNITS)  # In the order of REPORTED_UNITS, which is Usage's.
         self.first_byte = Histogram()
         self.duration = Histogram()
 

@@ -1,6 +1,6 @@
 """Looks at one gateway process when Prometheus asks, and says what it sees. No label names a tenant."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from gateway.metrics.counts import BOUNDS_US, Counts, Histogram
 from gateway.metrics.exposition import Family, Sample, histogram_samples, seconds, single
 from gateway.plane import Plane
 from metering.segments import segments
-from metering.usage import TOKEN_UNITS
+from metering.usage import REPORTED_UNITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Watch:
     plane: Plane
     upkeep: Upkeep
     snapshots: Snapshots
+    spans: Callable[[], Mapping[str, int]] | None = None  # Where they are made: how many, by what became of them.
 
     def families(self, requests_open: int, journal_bytes: int) -> Iterator[Family]:
         """All there is to say."""
@@ -59,7 +60,7 @@ class Watch:
             [
                 Sample({"offering": name, "unit": str(unit)}, count)
                 for name, each in offerings
-                for unit, count in zip(TOKEN_UNITS, each.tokens, strict=True)
+                for unit, count in zip(REPORTED_UNITS, each.tokens, strict=True)
                 if count
             ],
         )
@@ -133,6 +134,13 @@ class Watch:
                 seconds(age_us),
             )
         calls = self.upkeep.counters.calls
+        if self.spans is not None:
+            yield Family(
+                "tokenworks_spans_total",
+                "counter",
+                "Spans that reached their collector, that it did not take, and for which there was no room.",
+                [Sample({"fate": fate}, count) for fate, count in self.spans().items()],
+            )
         yield single("tokenworks_counter_calls_total", "counter", "Calls to Valkey for limits and budgets.", calls)
         yield single(
             "tokenworks_counters_away", "gauge", "1 where Valkey did not answer when last asked.", int(self.upkeep.away)

@@ -22,7 +22,7 @@ from billing.errors import (
     UsageIsNotPriced,
 )
 from billing.models import Delivery, Invoice, InvoiceCounter, InvoiceLine, InvoiceUsage, Period, Seller
-from metering.models import Batch, Bucket
+from metering.models import Backfill, Batch, Bucket
 from tenants.models import Project, Tenant
 from tests.billing.samples import DECEMBER, LLAMA, NOVEMBER, OCTOBER_LAST, add_usage
 from tests.conftest import Person
@@ -162,6 +162,29 @@ def test_usage_without_a_price_blocks_the_invoice_and_is_named(priced: Person) -
     assert f"7 cache_write_5m of {LLAMA} from 2026-11-10 09:15 UTC on" in str(refusal.value)
     assert "12 output of unheard-of from 2026-11-10 09:15 UTC on" in str(refusal.value)
     assert nothing_is_left()
+
+
+def test_a_tier_of_service_without_a_price_of_its_own_is_not_billed_at_the_standard_price(priced: Person) -> None:
+    add_usage(priced.project, NOVEMBER, "output", 1_000_000)
+    add_usage(priced.project, NOVEMBER, "output", 12, service_tier="batch")
+    with pytest.raises(UsageIsNotPriced, match=rf"12 output of {LLAMA} \(batch\)"):
+        closing.close(priced.tenant, MONTH, now=DECEMBER)
+    assert nothing_is_left()
+
+
+def test_grades_of_one_offering_are_invoiced_together(priced: Person) -> None:
+    add_usage(priced.project, NOVEMBER, "output", 1_000_000)
+    add_usage(priced.project, NOVEMBER, "output", 500_000, grade="grounded")
+    assert closing.close(priced.tenant, MONTH, now=DECEMBER).lines.get().quantity == 1_500_000
+
+
+def test_a_backfill_that_is_not_committed_blocks_no_invoice(priced: Person) -> None:
+    add_usage(priced.project, NOVEMBER, "output", 1_000_000)
+    backfill = Backfill.objects.create(tenant_id=priced.tenant.pk, name="october", created_at=timezone.now())
+    Batch.objects.create(
+        kind=Batch.Kind.INGEST, backfill=backfill, held=True, events=1, duplicates=0, committed_at=timezone.now()
+    )
+    assert closing.close(priced.tenant, MONTH, now=DECEMBER).number == "TW-2026-000001"
 
 
 def test_a_tenant_without_a_plan_is_not_served_for_nothing(alice: Person, seller: Seller) -> None:

@@ -17,7 +17,7 @@ from gateway.metrics.exposition import Family, Sample, histogram_samples, page, 
 from gateway.metrics.watch import shown
 from gateway.snapshot import build
 from metering.records import Closed, Opened
-from metering.usage import TOKEN_UNITS, Usage
+from metering.usage import REPORTED_UNITS, Usage
 from tests.gateway.running import (
     ALICE_KEY,
     MALLORY_KEY,
@@ -74,7 +74,7 @@ async def test_requests_tokens_and_times_are_those_of_the_recorded_events(watche
     found, events = await values(watched), watched.events()
     assert found[f'tokenworks_requests_total{{offering="{MODEL}",outcome="completed"}}'] == 3
     assert found[f'tokenworks_requests_total{{offering="{MODEL}",outcome="upstream_rejected"}}'] == 1
-    for unit in TOKEN_UNITS:
+    for unit in REPORTED_UNITS:
         recorded = sum(getattr(event.usage, unit) or 0 for event in events)
         assert found.get(f'tokenworks_tokens_total{{offering="{MODEL}",unit="{unit}"}}', 0) == recorded
     assert found[f'tokenworks_tokens_total{{offering="{MODEL}",unit="output"}}'] > 0
@@ -263,7 +263,7 @@ def test_offerings_beyond_the_limit_are_counted_together() -> None:
 
 
 def test_units_are_counted_in_the_order_in_which_usage_holds_them() -> None:
-    assert Usage.__struct_fields__ == tuple(TOKEN_UNITS)
+    assert Usage.__struct_fields__ == tuple(REPORTED_UNITS)
 
 
 def test_labels_are_escaped_and_workers_shown_without_credentials() -> None:

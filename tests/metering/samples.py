@@ -3,7 +3,7 @@
 import uuid_utils
 
 from metering.records import Closed, Opened
-from metering.usage import Outcome, Usage, UsageSource, billed
+from metering.usage import Outcome, ServiceTier, Usage, UsageSource, billed
 
 NOON_US = 1_700_049_600_000_000  # 2023-11-15 12:00 UTC
 
@@ -18,6 +18,7 @@ def opened(
     deployment: str = "llama-at-pool-a",
     streamed: bool = False,
     event_id: bytes | None = None,
+    service_tier: str = ServiceTier.STANDARD,
 ) -> Opened:
     return Opened(
         event_id=event_id or event_id_at(at_us),
@@ -28,6 +29,7 @@ def opened(
         offering=offering,
         deployment=deployment,
         streamed=streamed,
+        service_tier=service_tier,
     )
 
 
@@ -37,6 +39,7 @@ def closed(
     usage: Usage | None = None,
     outcome: str = Outcome.COMPLETED,
     upstream_usage: bytes | None = b'{"prompt_tokens": 7, "completion_tokens": 3}',
+    grade: str = "",
 ) -> Closed:
     of = of or opened()
     usage = Usage(input_uncached=7, output=3) if usage is None else usage
@@ -50,6 +53,7 @@ def closed(
         usage=usage,
         upstream_status=200,
         upstream_usage=upstream_usage,
+        grade=grade,
     )
 
 

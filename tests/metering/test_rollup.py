@@ -1,3 +1,4 @@
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metering import reconciliation, rollup
-from metering.models import Batch, Bucket, Event
-from metering.usage import TOKEN_UNITS, Outcome, Usage
+from metering.models import Backfill, Batch, Bucket, Event
+from metering.usage import REPORTED_UNITS, Outcome, Usage
 from tests.metering import samples
 from tests.metering.conftest import Factory
 from tests.metering.threads import at_once
@@ -47,6 +48,40 @@ def test_what_was_reported_as_zero_is_kept_and_what_was_not_reported_is_not_ther
     factory.ship()
     rollup.fold_everything()
     assert {unit: quantity for (_, unit), quantity in units_by_bucket().items()} == {"output": 0, "request": 1}
+
+
+def test_grades_and_tiers_of_service_are_kept_apart(factory: Factory) -> None:
+    for grade, tier in (("", "standard"), ("grounded", "standard"), ("", "batch")):
+        factory.gateway.append_opened(opened := samples.opened(service_tier=tier))
+        factory.gateway.append_closed(samples.closed(opened, grade=grade))
+    factory.ship()
+    rollup.fold_everything()
+    found = Bucket.objects.filter(unit="output").values_list("grade", "service_tier", "quantity")
+    assert set(found) == {("", "standard", 3), ("grounded", "standard", 3), ("", "batch", 3)}
+
+
+def test_an_event_that_is_taken_away_leaves_nothing_in_its_bucket(factory: Factory) -> None:
+    factory.serve(2)
+    factory.ship()
+    rollup.fold_everything()
+    wrong = Event.objects.all()[0]
+    batch = Batch.objects.create(kind=Batch.Kind.CORRECTION, events=1, duplicates=0, committed_at=datetime.now(UTC))
+    corrects, wrong.id, wrong.batch_id, wrong.sign = wrong.id, uuid.uuid4(), batch.pk, -1
+    wrong.corrects = corrects
+    wrong.save(force_insert=True)
+    rollup.fold_everything()
+    assert units_by_bucket() == {(NOON, "input_uncached"): 7, (NOON, "output"): 3, (NOON, "request"): 1}
+    assert rollup.differences(*DAY) == []
+
+
+def test_what_a_backfill_holds_back_is_counted_when_it_is_let_go(factory: Factory) -> None:
+    factory.serve(1)
+    factory.ship()
+    backfill = Backfill.objects.create(tenant_id=1, name="october", created_at=datetime.now(UTC))
+    Batch.objects.update(backfill=backfill, held=True)
+    assert rollup.fold_everything() == 0
+    Batch.objects.update(held=False)
+    assert rollup.fold_everything() == 1
 
 
 def test_billed_and_unbilled_usage_are_kept_apart(factory: Factory) -> None:
@@ -117,7 +152,7 @@ served = st.lists(
         st.integers(0, 40),  # minutes
         st.integers(1, 2),  # tenant
         st.sampled_from(["a", "b"]),  # offering
-        st.builds(Usage, *[st.none() | st.integers(0, 10**12)] * len(TOKEN_UNITS)),
+        st.builds(Usage, *[st.none() | st.integers(0, 10**12)] * len(REPORTED_UNITS)),
         st.sampled_from(list(Outcome)),
         st.booleans(),  # fold now
     ),
@@ -138,7 +173,7 @@ def test_a_rebuild_from_events_gives_the_same_buckets(factory: Factory, given_re
     factory.ship()
     rollup.fold_everything()
     assert rollup.differences(*DAY) == []
-    for unit in TOKEN_UNITS:
+    for unit in REPORTED_UNITS:
         by_events = Event.objects.aggregate(total=Sum(unit))["total"]
         assert Bucket.objects.filter(unit=unit).aggregate(total=Sum("quantity"))["total"] == by_events
 

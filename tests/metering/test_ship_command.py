@@ -60,6 +60,7 @@ def assert_each_event_was_shipped_once(count: int) -> None:
     stretches = list(Batch.objects.order_by("first").values_list("first", "last", "events", "duplicates"))
     assert stretches[0][0] == 1
     for (_, last, _, _), (first, _, _, _) in pairwise(stretches):
+        assert last is not None
         assert first == last + 1
     assert sum(events for _, _, events, _ in stretches) == count
     assert not any(duplicates for *_, duplicates in stretches)

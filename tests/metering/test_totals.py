@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from metering import totals
 from metering.models import Bucket
 from metering.totals import NotOnAQuarter, TooManyGroups, UnknownGroup, UsageTotal, usage_totals
-from metering.usage import Unit
+from metering.usage import INPUT_UNITS, OUTPUT_UNITS, Unit
 from tests.conftest import Person
 
 pytestmark = pytest.mark.django_db
@@ -35,10 +35,13 @@ def used(
 
 
 def test_input_and_output_are_sums_of_their_units() -> None:
-    for quantity, unit in enumerate(Unit, start=1):
+    quantities = {unit: quantity for quantity, unit in enumerate(Unit, start=1)}
+    for unit, quantity in quantities.items():
         used(NOON, quantity, unit=unit)
     (total,) = usage_totals({1}, *YEAR)
-    assert (total.input_tokens, total.output_tokens, total.requests) == (1 + 2 + 3 + 4, 5 + 6, 7)
+    assert total.input_tokens == sum(quantities[unit] for unit in INPUT_UNITS)
+    assert total.output_tokens == sum(quantities[unit] for unit in OUTPUT_UNITS)
+    assert total.requests == quantities[Unit.REQUEST]
 
 
 def test_what_nobody_reported_is_unknown_and_not_zero() -> None:
