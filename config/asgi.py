@@ -17,7 +17,7 @@ except env.BadSetting as problem:
     sys.exit(f"tokenworks does not start: {problem}")
 
 from gateway.config import GatewayConfig
-from gateway.server import Gateway
+from gateway.server import Gateway, gateway_class
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -51,6 +51,8 @@ def gateway_config() -> GatewayConfig:
         retry_percent=settings.TOKENWORKS_RETRY_PERCENT,
         snapshot_check_s=settings.TOKENWORKS_SNAPSHOT_CHECK_S,
         metrics_secret=settings.TOKENWORKS_METRICS_SECRET if settings.TOKENWORKS_METRICS else "",
+        spans_url=settings.TOKENWORKS_SPANS_URL,
+        spans_percent=settings.TOKENWORKS_SPANS_PERCENT,
     )
 
 
@@ -64,7 +66,8 @@ def office() -> App:
 
 def build(planes: str) -> App:
     """An ASGI application that serves `planes` (gateway, office or both) and answers `lifespan` itself."""
-    gateway = Gateway(gateway_config()) if planes in ("gateway", "both") else None
+    config = gateway_config()
+    gateway = gateway_class(config)(config) if planes in ("gateway", "both") else None
     django = office() if planes in ("office", "both") else None
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:

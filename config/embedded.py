@@ -25,11 +25,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import redis
-
 from config.env import BadSetting
+
+if TYPE_CHECKING:
+    import redis
 
 ROLE = DATABASE = "tokenworks"
 SYSTEM_USER = "tokenworks-postgres"
@@ -175,14 +177,21 @@ class Postgres:
 
 @dataclass(frozen=True)
 class Valkey:
-    """The embedded Valkey of one home. It keeps an append-only file and refuses writes rather than pass its limit."""
+    """The embedded Valkey of one home. It keeps an append-only file and refuses writes rather than pass its limit.
+
+    redis-py is loaded when it is used: a gateway reads this module for its addresses, and 12 MB are much for that.
+    """
 
     home: Path
 
     def _client(self) -> "redis.Redis":
+        import redis
+
         return redis.Redis.from_url(redis_url(self.home), socket_timeout=5)
 
     def is_running(self) -> bool:
+        import redis
+
         with self._client() as client:
             try:
                 return bool(client.ping())
@@ -214,6 +223,8 @@ class Valkey:
 
     def stop(self) -> None:
         """Write everything to disk and stop."""
+        import redis
+
         # A lost connection is how a successful shutdown looks from this side.
         with self._client() as client, suppress(redis.ConnectionError):
             client.shutdown(save=True)

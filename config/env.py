@@ -57,6 +57,8 @@ def boolean(name: str, default: bool) -> bool:
 def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
     """An address with one of `schemes`; empty means that the default holds."""
     given = text(name, default)
+    if not given:
+        return given  # As is its default.
     shown = given.split("@")[-1]  # What stands before the @ may be a password.
     try:
         scheme, _port = urlsplit(given).scheme, urlsplit(given).port

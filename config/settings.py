@@ -82,6 +82,11 @@ TOKENWORKS_METRICS_SECRET = env.text(
 if TOKENWORKS_METRICS and len(TOKENWORKS_METRICS_SECRET) < 32:
     raise env.BadSetting("TOKENWORKS_METRICS_SECRET", "is short enough to be guessed", "Give 32 or more characters.")
 
+# Where a gateway's OpenTelemetry spans go by OTLP over HTTP, as http://127.0.0.1:4318/v1/traces; empty: none are made.
+TOKENWORKS_SPANS_URL = env.url("TOKENWORKS_SPANS_URL", "", ("http", "https"))
+# How many requests become spans, in percent of those whose callers do not decide it by their traceparent.
+TOKENWORKS_SPANS_PERCENT = env.integer("TOKENWORKS_SPANS_PERCENT", 100, minimum=0, maximum=100)
+
 # Mail: console:// prints it, smtp://user:password@host:port sends it (smtps:// with TLS from the first byte).
 TOKENWORKS_EMAIL_URL = env.url("TOKENWORKS_EMAIL_URL", "console://", ("console", "smtp", "smtps", "file"))
 DEFAULT_FROM_EMAIL = env.text("TOKENWORKS_EMAIL_FROM", "billing@localhost")

@@ -9,7 +9,7 @@ from gateway.errors import JournalDown
 from metering.journal import Journal, JournalUnavailable
 from metering.records import Closed, Opened
 from metering.usage import Outcome, billed
-from providers.dialects.dialect import NOTHING_COUNTED, Counted
+from providers.dialects.dialect import NOTHING_COUNTED, Call, Counted
 from providers.snapshot import Deployment
 from tenants.snapshot import Principal
 
@@ -24,12 +24,21 @@ def now_us() -> int:
 class Attempt:
     """Opens its event when it is made, and closes it once. Raises JournalDown, and then nothing may be given away."""
 
-    __slots__ = ("_admitted", "_journal", "_opened", "first_byte_at_us", "is_open", "outcome", "upstream_status")
+    __slots__ = (
+        "_admitted", "_journal", "_opened", "base_url", "first_byte_at_us", "is_open", "outcome", "upstream_status",
+    )  # fmt: skip
 
     def __init__(
-        self, journal: Journal, request: Request, principal: Principal, deployment: Deployment, streamed: bool
+        self,
+        journal: Journal,
+        request: Request,
+        principal: Principal,
+        deployment: Deployment,
+        call: Call,
+        base_url: str,
     ) -> None:
         self._journal = journal
+        self.base_url = base_url  # Of the worker that is asked.
         self._admitted = request.admitted
         self.first_byte_at_us: int | None = None
         self.upstream_status: int | None = None
@@ -42,7 +51,7 @@ class Attempt:
             api_key_id=principal.key_id,
             offering=deployment.offering,
             deployment=deployment.slug,
-            streamed=streamed,
+            streamed=call.streamed,
         )
         try:
             journal.append_opened(self._opened)
@@ -51,7 +60,7 @@ class Attempt:
             raise JournalDown from None
         self.is_open = True
 
-    def close(self, outcome: Outcome, counted: Counted = NOTHING_COUNTED) -> None:
+    def close(self, outcome: Outcome, counted: Counted = NOTHING_COUNTED) -> Closed:
         """Write how it ended. It never waits, so nothing can come between, and it must come before the last bytes."""
         self.is_open = False
         self.outcome = outcome
@@ -75,3 +84,4 @@ class Attempt:
             raise JournalDown from None
         if self._admitted is not None:
             self._admitted.settle(closed)
+        return closed

@@ -33,4 +33,7 @@ class GatewayConfig:
 
     metrics_secret: str = ""  # Whoever knows it may read the metrics. Empty: nothing is counted.
 
+    spans_url: str = ""  # Of the collector that takes spans by OTLP over HTTP. Empty: none are made.
+    spans_percent: int = 100  # Of the requests whose callers do not decide, that become spans.
+
     upstream_connections_max: int = 4096  # To one worker, busy and idle together.

@@ -28,6 +28,7 @@ class Refusal(Exception):
     kind: ClassVar[str] = "invalid_request_error"
     code: ClassVar[str | None] = None
     retry_after_s: ClassVar[int | None] = None
+    model: str | None = None  # The offering that was asked for, once it is known to be one.
 
     def __init__(self, message: str | None = None, param: str | None = None) -> None:
         self.message = message or type(self).__doc__ or ""

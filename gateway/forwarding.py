@@ -81,7 +81,7 @@ async def send(
     try:
         body = DIALECTS[deployment.dialect][call.kind].request_body(call, deployment.model_name)
         connection = await plane.upstreams.connection(worker.base_url, patience(deployment))
-        attempt = Attempt(plane.journal, request, principal, deployment, call.streamed)
+        attempt = plane.attempt(plane.journal, request, principal, deployment, call, worker.base_url)
         await relay(plane, request, call, deployment, body, connection, attempt)
     except NoConnectionFree:
         raise

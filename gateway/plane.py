@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.admission.admission import Admission
+from gateway.attempt import Attempt
 from gateway.config import GatewayConfig
 from gateway.pool import UpstreamClient
 from gateway.retrying import RetryBudget
@@ -20,3 +21,4 @@ class Plane:
     upstreams: UpstreamClient
     router: Router
     retries: RetryBudget
+    attempt: type[Attempt] = Attempt

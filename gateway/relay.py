@@ -50,7 +50,7 @@ def refusal(trouble: Exception) -> Refusal:
 
 def broken_off(attempt: Attempt, trouble: Exception, counted: Counted | None = None) -> Refusal:
     """Settle an attempt that the upstream spoiled. What was counted is recorded, and never billed."""
-    log.warning("An upstream failed: %s", trouble)
+    log.warning("Worker %s failed: %s", attempt.base_url, trouble)
     if counted is None:
         attempt.close(Outcome.UPSTREAM_FAILED)
     else:

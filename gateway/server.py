@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from gateway.admission.admission import Admission
 from gateway.admission.counters import Counters
 from gateway.admission.upkeep import Upkeep
 from gateway.asgi import Receive, Request, Scope, Send
-from gateway.attempt import now_us
+from gateway.attempt import Attempt, now_us
 from gateway.callers import principal_of
 from gateway.config import GatewayConfig
 from gateway.endpoints import endpoint
@@ -33,7 +33,13 @@ log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """One gateway process. `snapshots` replaces the ones from the database."""
+    """One gateway process. `snapshots` replaces the ones from the database.
+
+    `gateway.spans` names other classes of requests and attempts, so that spans cost nothing where there are none.
+    """
+
+    request_class: ClassVar[type[Request]] = Request
+    attempt_class: ClassVar[type[Attempt]] = Attempt
 
     def __init__(self, config: GatewayConfig, snapshots: Snapshots | None = None) -> None:
         self.config = config
@@ -68,7 +74,8 @@ class Gateway:
         counters = Counters(config.redis_url, ensure_journal_id(folder).hex, uuid.uuid4().hex)
         self._upkeep = Upkeep(counters, journal, folder, self._snapshots)
         admission = Admission(self._upkeep)
-        self._plane = Plane(config, admission, journal, upstreams, router, RetryBudget(config.retry_percent))
+        retries = RetryBudget(config.retry_percent)
+        self._plane = Plane(config, admission, journal, upstreams, router, retries, self.attempt_class)
         if config.metrics_secret:
             self.watch = watching(self._plane, self._upkeep, self._snapshots)
         await asyncio.to_thread(self._snapshots.start)
@@ -89,7 +96,7 @@ class Gateway:
             self._plane.journal.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send, now_us())
+        request = self.request_class(scope, receive, send, now_us())
         self.requests_open += 1
         try:
             await self._answer(request)
@@ -127,6 +134,15 @@ class Gateway:
             request.terms.check_access(client[0] if client else None, request.started_at_us)
         answer = endpoint(request.scope["path"], request.scope["method"])
         await answer(self._plane, snapshot, principal, request)
+
+
+def gateway_class(config: GatewayConfig) -> type[Gateway]:
+    """The gateway that makes spans, where they are on. OpenTelemetry is loaded then and only then."""
+    if not config.spans_url:
+        return Gateway
+    from gateway.spans.gateway import SpannedGateway
+
+    return SpannedGateway
 
 
 def journal_class(config: GatewayConfig) -> type[Journal]:

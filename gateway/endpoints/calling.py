@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from gateway.asgi import Request
-from gateway.errors import BadRequest, UnknownModel
+from gateway.errors import BadRequest, Refusal, UnknownModel
 from gateway.forwarding import forward
 from gateway.plane import Plane
 from gateway.snapshot import Snapshot, Sold
@@ -26,10 +26,14 @@ def calling(read_call: Callable[[bytes], Call]) -> Endpoint:
             raise UnknownModel(
                 f"The model {call.model[:200]!r} does not exist or you do not have access to it.", "model"
             )
-        check_limits(call, sold)
-        if request.terms is not None:
-            call = await plane.admission.admit(request.terms, request, sold, call)
-        await forward(plane, request, principal, sold, call)
+        try:
+            check_limits(call, sold)
+            if request.terms is not None:
+                call = await plane.admission.admit(request.terms, request, sold, call)
+            await forward(plane, request, principal, sold, call)
+        except Refusal as refusal:
+            refusal.model = call.model
+            raise
 
     return answer
 

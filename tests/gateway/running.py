@@ -15,7 +15,7 @@ from gateway.config import GatewayConfig
 from gateway.front import bounded_http
 from gateway.loading import Snapshots
 from gateway.metrics.serving import with_metrics
-from gateway.server import Gateway
+from gateway.server import Gateway, gateway_class
 from gateway.snapshot import Rows, Snapshot
 from inference.snapshot import Worker
 from metering.records import Closed, Opened
@@ -133,7 +133,8 @@ async def until(condition: Any) -> None:
 async def running_gateway(
     home: Path, snapshots: Snapshots | None, *, request_timeout_s: float = 30, **changes: Any
 ) -> AsyncIterator[Running]:
-    gateway = Gateway(config(home, **changes), snapshots)
+    given = config(home, **changes)
+    gateway = gateway_class(given)(given, snapshots)
     await gateway.startup()
     server = uvicorn.Server(
         uvicorn.Config(

@@ -1,0 +1,1 @@
+"""OpenTelemetry's spans of one gateway process. Not loaded while they are off, and neither is its SDK."""
