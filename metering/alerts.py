@@ -27,8 +27,9 @@ def raise_alert(kind: str, subject: str, message: str, **details: Any) -> None:
     `message` says what, where and the remedy; `details` are values that JSON holds, and no prompts or secrets.
     """
     given: dict[str, Any] = {"kind": kind, "subject": subject, "message": message}
+    given |= {"details": Jsonb(details), "now": timezone.now()}
     with connection.cursor() as cursor:
-        cursor.execute(_RAISE, {**given, "details": Jsonb(details), "now": timezone.now()})
+        cursor.execute(_RAISE, given)
         (is_new,) = cursor.fetchone()
     if is_new:
         log.error("%s (%s): %s", kind, subject, message)
