@@ -128,7 +128,7 @@ class ServerTrouble(Refusal):
 
 
 class NotReady(ServerTrouble):
-    """This service does not know its customers yet. Try again in a moment."""
+    """This service does not know its tenants yet. Try again in a moment."""
 
     code = "not_ready"
 

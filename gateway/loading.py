@@ -164,7 +164,7 @@ class DatabaseSnapshots:
             log.warning("The saved snapshot %s is not used: %s", self._saved, problem)
 
     def _save(self, packed: bytes) -> None:
-        """Replace the file as a whole, readable by this user only: it says who our customers are."""
+        """Replace the file as a whole, readable by this user only: it says who our tenants are."""
         fresh = self._saved.with_suffix(f".{os.getpid()}")
         try:
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

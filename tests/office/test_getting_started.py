@@ -47,7 +47,7 @@ def enter(office: Client, page: str, **fields: object) -> str:
     return answer.content.decode()
 
 
-def test_the_pages_in_their_order_lead_to_a_priced_offering(office: Client) -> None:
+def enter_the_pool(office: Client) -> None:
     enter(
         office,
         "inference/hardware",
@@ -77,7 +77,9 @@ def test_the_pages_in_their_order_lead_to_a_priced_offering(office: Client) -> N
             "workers-0-enabled": "on",
         },
     )
-    assert Worker.objects.get().base_url == "http://127.0.0.1:9101"
+
+
+def enter_what_is_sold(office: Client) -> None:
     enter(office, "providers/offering", name="simulated-70b")
     enter(
         office,
@@ -87,6 +89,9 @@ def test_the_pages_in_their_order_lead_to_a_priced_offering(office: Client) -> N
         upstream=Upstream.objects.get().pk,
         model_name="simulated-70b",
     )
+
+
+def enter_the_prices(office: Client) -> None:
     enter(office, "billing/pricebook", slug="standard", name="Standard", currency="USD")
     rates = {
         f"rates-{i}-{field}": value
@@ -97,11 +102,11 @@ def test_the_pages_in_their_order_lead_to_a_priced_offering(office: Client) -> N
     enter(
         office, "billing/pricebookversion", price_book=book.pk, **NOVEMBER, **rates, **{"rates-TOTAL_FORMS": len(UNITS)}
     )
-    assert Rate.objects.count() == len(UNITS)
     version = PriceBookVersion.objects.get()
     office.post("/admin/billing/pricebookversion/", {"action": "publish", "_selected_action": [version.pk]})
-    version.refresh_from_db()
-    assert version.published_at
+
+
+def enter_the_seller(office: Client) -> None:
     enter(
         office,
         "billing/seller",
@@ -114,7 +119,10 @@ def test_the_pages_in_their_order_lead_to_a_priced_offering(office: Client) -> N
         payment_terms_days=14,
         invoice_prefix="TW",
     )
-    page = enter(
+
+
+def enter_the_tenant(office: Client) -> str:
+    return enter(
         office,
         "tenants/tenant",
         slug="acme",
@@ -126,10 +134,31 @@ def test_the_pages_in_their_order_lead_to_a_priced_offering(office: Client) -> N
         country="DE",
         invoice_email="billing@acme.example",
     )
-    assert re.search(r"sk-tw-[\w-]{43}", page)
+
+
+def test_the_pages_of_a_pool_give_a_worker(office: Client) -> None:
+    enter_the_pool(office)
+    assert Worker.objects.get().base_url == "http://127.0.0.1:9101"
+
+
+def test_the_pages_of_prices_give_a_published_version(office: Client) -> None:
+    enter_the_pool(office)
+    enter_what_is_sold(office)
+    enter_the_prices(office)
+    assert Rate.objects.count() == len(UNITS)
+    assert PriceBookVersion.objects.get().published_at
+
+
+def test_the_page_of_a_tenant_shows_its_first_key(office: Client) -> None:
+    assert re.search(r"sk-tw-[\w-]{43}", enter_the_tenant(office))
+
+
+def test_the_pages_in_their_order_lead_to_a_priced_offering(office: Client) -> None:
+    for step in (enter_the_pool, enter_what_is_sold, enter_the_prices, enter_the_seller, enter_the_tenant):
+        step(office)
     acme = Tenant.objects.get()
     starts = {"starts_at_0": "2026-11-01", "starts_at_1": "00:00:00"}
-    enter(office, "billing/plan", tenant=acme.pk, price_book=book.pk, **starts)
+    enter(office, "billing/plan", tenant=acme.pk, price_book=PriceBook.objects.get().pk, **starts)
     with connection.cursor() as cursor:
         cursor.execute(PRICED_OFFERINGS_SQL)
         assert cursor.fetchall() == [(acme.pk, "simulated-70b")]

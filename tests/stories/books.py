@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from tests.stories.copy_of_tokenworks import Copy, Customer
+from tests.stories.copy_of_tokenworks import Copy, StoryTenant
 from tests.stories.trace import Totals
 
 # The demo's price book, in USD per million tokens.
@@ -30,20 +30,20 @@ def by_buckets(copy: Copy) -> Totals:
     return Totals(rows.get("request", 0), rows.get("input_uncached", 0), rows.get("output", 0))
 
 
-def by_usage_api(copy: Copy, customer: Customer) -> Totals:
+def by_usage_api(copy: Copy, tenant: StoryTenant) -> Totals:
     """What the tenant reads in the usage API about this month's billed usage."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     bounds = f"from={today - timedelta(days=1):%Y-%m-%dT%H:%MZ}&to={today + timedelta(days=2):%Y-%m-%dT%H:%MZ}"
-    [total] = copy.api(f"/api/usage/?{bounds}&billed=true", customer.secret)
+    [total] = copy.api(f"/api/usage/?{bounds}&billed=true", tenant.secret)
     return Totals(total["requests"], total["input_tokens"], total["output_tokens"])
 
 
-def close_month(copy: Copy, customer: Customer) -> Any:
+def close_month(copy: Copy, tenant: StoryTenant) -> Any:
     """Close the running month early and read the invoice through the API, as the tenant sees it."""
-    closed = copy.command("close", "--tenant", customer.slug, "--month", copy.month, "--early")
+    closed = copy.command("close", "--tenant", tenant.slug, "--month", copy.month, "--early")
     assert closed.returncode == 0, closed.stderr
-    [invoice] = copy.api("/api/invoices/", customer.secret)["results"]
-    return copy.api(f"/api/invoices/{invoice['id']}/", customer.secret)
+    [invoice] = copy.api("/api/invoices/", tenant.secret)["results"]
+    return copy.api(f"/api/invoices/{invoice['id']}/", tenant.secret)
 
 
 def by_invoice(invoice: Any) -> Totals:

@@ -29,7 +29,7 @@ COMMAND_TIMEOUT_S = 900
 
 
 @dataclass(frozen=True)
-class Customer:
+class StoryTenant:
     """A tenant of the copy, with its key."""
 
     slug: str
@@ -38,11 +38,11 @@ class Customer:
 
 @dataclass(frozen=True)
 class Copy:
-    """A running copy. `customers` are Acme and Umbrella of the demo, `models` what their plans price."""
+    """A running copy. `tenants` are Acme and Umbrella of the demo, `models` what their plans price."""
 
     home: Path
     port: int
-    customers: Sequence[Customer]
+    tenants: Sequence[StoryTenant]
     models: Sequence[str]
 
     @property
@@ -128,14 +128,14 @@ def running_copy(home: Path, *, speed: str) -> Iterator[Copy]:
         )
         assert entered.returncode == 0, entered.stderr
         rows = json.loads(entered.stdout)
-        copy = Copy(home, port, [Customer(**customer) for customer in rows["customers"]], rows["models"])
+        copy = Copy(home, port, [StoryTenant(**tenant) for tenant in rows["tenants"]], rows["models"])
         until(lambda: knows(copy), "the gateway knows the key and its models", START_TIMEOUT_S)
         yield copy
 
 
 def knows(copy: Copy) -> bool:
     try:
-        return len(copy.api("/v1/models", copy.customers[0].secret)["data"]) == len(copy.models)
+        return len(copy.api("/v1/models", copy.tenants[0].secret)["data"]) == len(copy.models)
     except OSError:
         return False
 

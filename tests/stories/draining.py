@@ -75,9 +75,9 @@ def drained(copy: Copy, gateways: Sequence[GatewayProcess], *, streamed: bool) -
 
 
 def enter_budget(copy: Copy) -> dict[str, str]:
-    """A fresh project of the first customer with a budget and a key."""
+    """A fresh project of the first tenant with a budget and a key."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.stories.enter_budget", copy.customers[0].slug, str(AFFORDED * PRICE)],
+        [sys.executable, "-m", "tests.stories.enter_budget", copy.tenants[0].slug, str(AFFORDED * PRICE)],
         cwd=ROOT,
         env=environment(copy.home, copy.port),
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Enters the demo's rows into the copy whose environment this runs in; prints its customers and models as JSON."""
+"""Enters the demo's rows into the copy whose environment this runs in; prints its tenants and models as JSON."""
 
 import json
 import os
@@ -13,8 +13,8 @@ def main() -> None:
     from config.demo.rows import POOLS, lay_out
 
     tenants = lay_out(json.loads(sys.argv[1]))
-    customers = [{"slug": tenant.tenant.slug, "secret": tenant.secret} for tenant in tenants]
-    print(json.dumps({"customers": customers, "models": [pool.offering for pool in POOLS]}))  # noqa: T201
+    keys = [{"slug": tenant.tenant.slug, "secret": tenant.secret} for tenant in tenants]
+    print(json.dumps({"tenants": keys, "models": [pool.offering for pool in POOLS]}))  # noqa: T201
 
 
 if __name__ == "__main__":

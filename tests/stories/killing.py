@@ -17,7 +17,7 @@ PAUSE_S = 2
 
 def replay_under_fire(copy: Copy, path: Path, log: Path, *, speed_up: int) -> list[dict[str, Any]]:
     """Replay `path` and kill the victims in turn until it has ended, each at least once; return the client's log."""
-    target = ("--url", copy.url, "--key", copy.customers[0].secret, "--model", copy.models[0])
+    target = ("--url", copy.url, "--key", copy.tenants[0].secret, "--model", copy.models[0])
     command = command_line("replay", str(path), *target, "--speed-up", str(speed_up), "--mixed", "--log", str(log))
     with subprocess.Popen(command, env=environment(copy.home, copy.port), stdout=subprocess.DEVNULL) as client:
         killed = list(kill_in_turn(copy, client))

@@ -19,6 +19,6 @@ def test_what_was_answered_is_billed_though_everything_is_killed_in_turn(home: P
         copy.wait_until_counted()
         interrupted = killing.assert_billed_is_answered(copy, received, rows=ROWS)
         assert interrupted, "no request was cut that the gateway had begun"
-        invoice = books.close_month(copy, copy.customers[0])
+        invoice = books.close_month(copy, copy.tenants[0])
         assert books.by_invoice(invoice) == books.by_events(copy) == books.by_buckets(copy)
         books.assert_priced_exactly(invoice, Decimal("19.00"))

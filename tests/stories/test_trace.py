@@ -17,7 +17,7 @@ def test_client_events_buckets_api_and_invoice_agree_to_the_last_token(home: Pat
     path = trace.write(tmp_path / "trace.csv", ROWS, apart_ms=50)
     expected = trace.totals_of(path)
     with running_copy(home, speed="max") as copy:
-        acme = copy.customers[0]
+        acme = copy.tenants[0]
         log = tmp_path / "received.jsonl"
         target = ("--url", copy.url, "--key", acme.secret, "--model", copy.models[0])
         replayed = copy.command("replay", str(path), *target, "--flat-out", "--mixed", "--strict", "--log", str(log))

@@ -48,14 +48,14 @@ def main() -> None:
 
 
 def replay(copy: Copy, path: Path, log: Path) -> None:
-    target = ("--url", copy.url, "--key", copy.customers[0].secret, "--model", copy.models[0])
+    target = ("--url", copy.url, "--key", copy.tenants[0].secret, "--model", copy.models[0])
     done = copy.command("replay", str(path), *target, "--flat-out", "--mixed", "--strict", "--log", str(log))
     assert done.returncode == 0, done.stderr
     print(done.stdout)
 
 
 def compare(copy: Copy, expected: Totals) -> None:
-    acme = copy.customers[0]
+    acme = copy.tenants[0]
     invoice = books.close_month(copy, acme)
     said = {
         "expected": expected,
