@@ -80,9 +80,9 @@ def build(planes: str) -> App:
 
     if gateway is None or not settings.TOKENWORKS_METRICS:
         return application
-    from gateway.metrics.serving import with_metrics
+    from gateway.metrics.serving import WithMetrics
 
-    return with_metrics(application, gateway)
+    return WithMetrics(application, gateway)
 
 
 async def lifespan(gateway: Gateway | None, receive: Receive, send: Send) -> None:

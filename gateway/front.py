@@ -181,7 +181,18 @@ class BoundedHttp(HttpToolsProtocol):
             return exchange is None or self.head_open
         return bool(exchange.more_body)
 
+    def send_400_response(self, msg: str) -> None:
+        self._tell("invalid_http")
+        super().send_400_response(msg)
+
+    def _tell(self, code: str | None) -> None:
+        """The application never hears of this request, unless it has a way to be told: with metrics it has."""
+        told = getattr(self.app, "refused", None)
+        if told is not None:
+            told(code)
+
     def _refuse(self, refusal: Refusal) -> None:
+        self._tell(refusal.code)
         body = refusal.body()
         self.transport.write(
             b"%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"

@@ -26,22 +26,29 @@ class MetricsRefused(Refusal):
         return [(b"www-authenticate", b"Bearer")]
 
 
-def with_metrics(application: App, gateway: Gateway) -> App:
-    """`application`, with the page of `gateway` before it."""
+class WithMetrics:
+    """An application with the page of `gateway` before it."""
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, application: App, gateway: Gateway) -> None:
+        self._application = application
+        self._gateway = gateway
+
+    def refused(self, code: str | None) -> None:
+        """`gateway.front` refused what never became a request."""
+        if self._gateway.watch is not None:
+            self._gateway.watch.counts.refused(code)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != PATH:
-            await application(scope, receive, send)
+            await self._application(scope, receive, send)
             return
         request = Request(scope, receive, send, now_us())
         try:
-            body = await read_by(request, gateway)
+            body = await read_by(request, self._gateway)
         except Refusal as refusal:
             await request.refuse(refusal)
         else:
             await request.answer(200, body, (b"content-type", CONTENT_TYPE), (b"cache-control", b"no-store"))
-
-    return answer
 
 
 async def read_by(request: Request, gateway: Gateway) -> bytes:

@@ -14,7 +14,7 @@ import uvicorn
 from gateway.config import GatewayConfig
 from gateway.front import bounded_http
 from gateway.loading import Snapshots
-from gateway.metrics.serving import with_metrics
+from gateway.metrics.serving import WithMetrics
 from gateway.server import Gateway, gateway_class
 from gateway.snapshot import Rows, Snapshot
 from inference.snapshot import Worker
@@ -138,7 +138,7 @@ async def running_gateway(
     await gateway.startup()
     server = uvicorn.Server(
         uvicorn.Config(
-            with_metrics(gateway, gateway) if gateway.config.metrics_secret else gateway,
+            WithMetrics(gateway, gateway) if gateway.config.metrics_secret else gateway,
             http=bounded_http(request_timeout_s),
             ws="none",
             lifespan="off",

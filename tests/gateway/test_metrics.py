@@ -1,5 +1,6 @@
 """What a gateway tells Prometheus is what was sent through it, and it tells nobody else."""
 
+import asyncio
 import json
 import re
 import subprocess
@@ -22,6 +23,7 @@ from tests.gateway.running import (
     ALICE_KEY,
     MALLORY_KEY,
     MODEL,
+    TIMEOUT_S,
     Answered,
     FixedSnapshots,
     Running,
@@ -103,6 +105,31 @@ async def test_refusals_are_counted_by_their_code(watched: Running, upstream: Up
         'tokenworks_refusals_total{code="model_not_found"}': 1,
     }
     assert upstream.received == []
+
+
+async def told_of_a_head_that_goes_on(gateway: Running, begin: bytes, more: bytes) -> bytes:
+    """The first line of what a caller is told who begins so and goes on until it is told something."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(begin)
+    told = asyncio.ensure_future(reader.readline())
+    async with asyncio.timeout(TIMEOUT_S):
+        while not (await asyncio.wait({told}, timeout=0.001))[0]:
+            writer.write(more)
+    writer.close()
+    return told.result()
+
+
+async def test_what_never_became_a_request_is_counted_as_well(home: Path, snapshots: FixedSnapshots) -> None:
+    async with running_gateway(home, snapshots, request_timeout_s=1, metrics_secret=SECRET) as gateway:
+        assert b" 400 " in await told_of_a_head_that_goes_on(gateway, b"nonsense\r\n\r\n", b"")
+        assert b" 408 " in await told_of_a_head_that_goes_on(gateway, b"GET / HTTP/1.1\r\n", b"")
+        assert b" 431 " in await told_of_a_head_that_goes_on(gateway, b"GET / HTTP/1.1\r\nx: ", b"y" * 8192)
+        found = await values(gateway)
+    assert {line: count for line, count in found.items() if "refusals" in line} == {
+        'tokenworks_refusals_total{code="invalid_http"}': 1,
+        'tokenworks_refusals_total{code="head_too_large"}': 1,
+        'tokenworks_refusals_total{code="request_timeout"}': 1,
+    }
 
 
 async def test_workers_show_their_requests_connections_and_breakers(watched: Running, upstream: Upstream) -> None:
