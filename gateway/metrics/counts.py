@@ -17,6 +17,7 @@ BOUNDS_US = tuple(
     round(each * 1_000_000) for each in (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 )  # Of histograms, each bound included. From a cached short answer to what TOKENWORKS_FIRST_BYTE_TIMEOUT_S allows.
 OFFERINGS_MAX = 200  # What is sold beyond is counted together: every offering is about fifty lines of the page.
+OUTCOMES_MAX = 250  # Of one offering, by deployment and outcome: some fifty deployments.
 OTHERS = "others"
 
 
@@ -43,7 +44,7 @@ class OfferingCounts:
     __slots__ = ("duration", "first_byte", "outcomes", "tokens")
 
     def __init__(self) -> None:
-        self.outcomes: defaultdict[str, int] = defaultdict(int)
+        self.outcomes: defaultdict[tuple[str, str], int] = defaultdict(int)  # By deployment and outcome.
         self.tokens = [0] * len(REPORTED_UNITS)  # In the order of REPORTED_UNITS, which is Usage's.
         self.first_byte = Histogram()
         self.duration = Histogram()
@@ -60,7 +61,11 @@ class Counts:
         """An attempt ended so."""
         opened = closed.opened
         counts = self.offerings.get(opened.offering) or self._begun(opened.offering)
-        counts.outcomes[closed.outcome] += 1
+        outcomes = counts.outcomes
+        ending = (opened.deployment, closed.outcome)
+        if ending not in outcomes and len(outcomes) >= OUTCOMES_MAX:
+            ending = (OTHERS, closed.outcome)
+        outcomes[ending] += 1
         counts.duration.add(closed.closed_at_us - opened.opened_at_us)
         if closed.first_byte_at_us is not None:
             counts.first_byte.add(closed.first_byte_at_us - opened.opened_at_us)

@@ -46,11 +46,11 @@ class Watch:
         yield Family(
             "tokenworks_requests_total",
             "counter",
-            "Attempts at a worker that ended, by outcome, as recorded.",
+            "Attempts at a worker that ended, by deployment and outcome, as recorded.",
             [
-                Sample({"offering": name, "outcome": str(outcome)}, count)
+                Sample({"offering": name, "deployment": deployment, "outcome": str(outcome)}, count)
                 for name, each in offerings
-                for outcome, count in each.outcomes.items()
+                for (deployment, outcome), count in each.outcomes.items()
             ],
         )
         yield Family(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import settings
-from gateway.metrics.counts import BOUNDS_US, OFFERINGS_MAX, Counts
+from gateway.metrics.counts import BOUNDS_US, OFFERINGS_MAX, OUTCOMES_MAX, Counts
 from gateway.metrics.exposition import Family, Sample, histogram_samples, page, seconds
 from gateway.metrics.watch import shown
 from gateway.snapshot import build
@@ -38,6 +38,7 @@ from tests.gateway.running import (
 from tests.gateway.upstreams import Upstream, completion, says, streams, vllm_stream, whole
 
 SECRET = "what-prometheus-knows-and-nobody-else"
+ANSWERED_BY = f'offering="{MODEL}",deployment="llama-at-pool"'
 LINE = re.compile(r'^([a-z_]+)((?:\{(?:[a-z]+="(?:[^"\\\n]|\\.)*",?)+\})?) (-?[0-9.]+)$')
 
 
@@ -74,8 +75,8 @@ async def test_requests_tokens_and_times_are_those_of_the_recorded_events(watche
     upstream.answer = says(whole(b'{"error":{"message":"too long"}}', status="400 Bad Request"))
     assert (await post(watched, chat())).status == 400
     found, events = await values(watched), watched.events()
-    assert found[f'tokenworks_requests_total{{offering="{MODEL}",outcome="completed"}}'] == 3
-    assert found[f'tokenworks_requests_total{{offering="{MODEL}",outcome="upstream_rejected"}}'] == 1
+    assert found[f'tokenworks_requests_total{{{ANSWERED_BY},outcome="completed"}}'] == 3
+    assert found[f'tokenworks_requests_total{{{ANSWERED_BY},outcome="upstream_rejected"}}'] == 1
     for unit in REPORTED_UNITS:
         recorded = sum(getattr(event.usage, unit) or 0 for event in events)
         assert found.get(f'tokenworks_tokens_total{{offering="{MODEL}",unit="{unit}"}}', 0) == recorded
@@ -151,7 +152,7 @@ async def test_a_second_attempt_is_a_retry_and_an_event_of_its_own(home: Path, u
             assert (await post(gateway, chat())).status == 502
         found = await values(gateway)
         failed = [event for event in gateway.events() if event.outcome == "upstream_failed"]
-    assert found[f'tokenworks_requests_total{{offering="{MODEL}",outcome="upstream_failed"}}'] == len(failed) == 6
+    assert found[f'tokenworks_requests_total{{{ANSWERED_BY},outcome="upstream_failed"}}'] == len(failed) == 6
     assert found["tokenworks_retries_total"] == 3
     assert found['tokenworks_refusals_total{code="upstream_failed"}'] == 3
 
@@ -198,7 +199,9 @@ async def test_no_label_names_a_tenant(watched: Running, upstream: Upstream) -> 
     upstream.answer = says(whole(completion()))
     await post(watched, chat())
     body = (await asked(watched)).body
-    assert set(re.findall(rb'[{,]([a-z]+)="', body)) == {b"offering", b"outcome", b"unit", b"le", b"worker", b"state"}
+    assert set(re.findall(rb'[{,]([a-z]+)="', body)) == {
+        b"offering", b"deployment", b"outcome", b"unit", b"le", b"worker", b"state",
+    }  # fmt: skip
     assert b"acme" not in body
 
 
@@ -264,8 +267,8 @@ def test_both_places_say_the_same_of_the_settings() -> None:
         assert f"{said[1]}\n# {name}=" in example
 
 
-def closed(offering: str, duration_us: int) -> Closed:
-    opened = Opened(b"0" * 16, 0, 1, 101, 11, offering, "llama-at-pool", False)
+def closed(offering: str, duration_us: int, deployment: str = "llama-at-pool") -> Closed:
+    opened = Opened(b"0" * 16, 0, 1, 101, 11, offering, deployment, False)
     return Closed(opened, duration_us, None, "completed", "none", False, Usage(), 200, None)
 
 
@@ -286,7 +289,18 @@ def test_offerings_beyond_the_limit_are_counted_together() -> None:
     for number in range(OFFERINGS_MAX + 5):
         counts.closed(closed(f"model-{number}", 1))
     assert len(counts.offerings) == OFFERINGS_MAX + 1
-    assert counts.offerings["others"].outcomes == {"completed": 5}
+    assert counts.offerings["others"].outcomes == {("llama-at-pool", "completed"): 5}
+
+
+def test_deployments_beyond_the_limit_are_counted_together() -> None:
+    counts = Counts()
+    for number in range(OUTCOMES_MAX + 5):
+        counts.closed(closed(MODEL, 1, f"deployment-{number}"))
+        counts.closed(closed(MODEL, 1, "deployment-0"))
+    outcomes = counts.offerings[MODEL].outcomes
+    assert len(outcomes) == OUTCOMES_MAX + 1
+    assert outcomes["others", "completed"] == 5
+    assert outcomes["deployment-0", "completed"] == OUTCOMES_MAX + 6
 
 
 def test_units_are_counted_in_the_order_in_which_usage_holds_them() -> None:
