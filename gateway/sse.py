@@ -26,20 +26,23 @@ class EventSplitter:
         self._pending = bytearray()  # An event that has begun.
         self._returns = False  # Carriage returns were seen: then an empty line may have seven forms, not one.
 
-    def data_of_one(self, piece: bytes) -> bytes | None:
-        """The data of a piece that is one whole event of one line, as most are: it needs no cutting. Else None."""
-        end = len(piece) - 2
+    def data_of_one(self, stream: bytes, begin: int, end: int) -> bytes | None:
+        """The data of a piece that is one whole event of one line, as most are: it needs no cutting. Else None.
+
+        The piece lies in `stream` from `begin` to `end`.
+        """
+        line_end = end - 2
         if (
-            end >= self._event_bytes_max - 1
+            end - begin > self._event_bytes_max
             or self._pending
             or self._returns
-            or piece.find(b"\n") != end
-            or not piece.endswith(b"\n\n")
-            or not piece.startswith(b"data: ")
-            or b"\r" in piece
+            or not stream.startswith(b"data: ", begin)
+            or stream.find(b"\n", begin) != line_end
+            or not stream.endswith(b"\n\n", begin, end)
+            or stream.find(b"\r", begin, end) >= 0
         ):
             return None
-        return piece[6:end]
+        return stream[begin + 6 : line_end]
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The events that this piece completes. Raises EventTooLarge."""

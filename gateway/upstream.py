@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 import httptools
 
+from gateway.chunks import Place, chunks_of
 from gateway.troubles import Abandoned, AnswerTooLarge, UpstreamCut, UpstreamGarbled, UpstreamTimeout, UpstreamTrouble
 
 PAUSE_READING_BYTES = 256 * 1024  # What one answer may hold unread before its upstream is made to wait.
@@ -25,6 +26,16 @@ class AnswerLimits(NamedTuple):
     answer_bytes_max: int
     first_byte_timeout_s: float
     idle_timeout_s: float
+
+
+class Taker(Protocol):
+    """Takes the body of an answer as it comes, and says whether to go on so."""
+
+    def take(self, piece: bytes) -> bool: ...
+
+    def take_chunks(self, framed: bytes, places: list[Place]) -> bool:
+        """The same of whole chunks in their frames: where in `framed` the data of each lies."""
+        ...
 
 
 class ConnectionOwner(Protocol):
@@ -47,7 +58,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[bool] | None = None
-        self._taker: Callable[[bytes], bool] | None = None
+        self._taker: Taker | None = None
         self.on_stalled: Callable[[], None] | None = None  # Called when the reader takes nothing for the idle time.
         self._pieces: list[bytes] = []
         self.busy = False
@@ -70,6 +81,7 @@ class Connection(asyncio.Protocol):
         self._unread_bytes = 0
         self._received_bytes = 0
         self._head_bytes = 0
+        self._between_chunks = False  # The parser has seen the end of a chunk, or of the head before the first one.
         self._pieces.clear()
 
     @property
@@ -117,15 +129,15 @@ class Connection(asyncio.Protocol):
             await self._wait()
         return self._taken_pieces()
 
-    async def pass_on(self, taker: Callable[[bytes], bool]) -> bool:
-        """Call `taker` with all bytes of the body that have come, and then at once whenever more come.
+    async def pass_on(self, taker: Taker) -> bool:
+        """Give `taker` all bytes of the body that have come, and then at once whenever more come.
 
         It is called by the transport, without a turn of this task, and says whether to go on so. Returns False when it
         said no, True at the body's end. Raises what it raises, and UpstreamTrouble after the last bytes.
         """
         while True:
             if self._pieces:
-                if not taker(self._taken_pieces()):
+                if not taker.take(self._taken_pieces()):
                     return False
             elif self._has_ended():
                 return True
@@ -225,6 +237,8 @@ class Connection(asyncio.Protocol):
             return
         self.silent_since = self._loop.time()
         self._received_bytes += len(data)
+        if self._between_chunks and self._handed_over_in_frames(data):
+            return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
@@ -237,6 +251,8 @@ class Connection(asyncio.Protocol):
             self._fail(
                 AnswerTooLarge(f"The head of the upstream's answer is over {self._limits.head_bytes_max} bytes.")
             )
+        if not data.endswith(b"\r\n"):
+            self._between_chunks = False  # The length of the next chunk has begun.
         sleeps_on = self._hand_over()
         if self._lingering and self.complete:
             self._go_back()
@@ -279,6 +295,13 @@ class Connection(asyncio.Protocol):
             self._ends_with_connection = self.header(b"content-length") is None and self.status not in (204, 304)
         else:
             self._ends_with_connection = not encoding.lower().rstrip().endswith(b"chunked")
+            self._between_chunks = not self._ends_with_connection
+
+    def on_chunk_header(self) -> None:
+        self._between_chunks = False
+
+    def on_chunk_complete(self) -> None:
+        self._between_chunks = True
 
     def on_body(self, body: bytes) -> None:
         if self.complete or self._lingering:
@@ -291,6 +314,7 @@ class Connection(asyncio.Protocol):
         if self.status < 200:
             self.headers.clear()
             return
+        self._between_chunks = False
         if not self.complete:
             self.complete = True
             self._reusable = self._parser.should_keep_alive()
@@ -314,11 +338,29 @@ class Connection(asyncio.Protocol):
         if self._taker is None or not self._pieces or self._waiter is None or self._waiter.done():
             return False
         try:
-            if self._taker(self._taken_pieces()):
+            if self._taker.take(self._taken_pieces()):
                 return not self.complete and self.failure is None
             self._wake(taker_is_done=True)
         except Exception as problem:  # Whatever it is, it belongs to the task that reads.
             self._waiter.set_exception(problem)
+        self._taker = None
+        return True
+
+    def _handed_over_in_frames(self, data: bytes) -> bool:
+        """Give the taker what came, past the parser, if that is whole chunks only, as streamed events mostly are."""
+        taker, waiter = self._taker, self._waiter
+        if taker is None or waiter is None or waiter.done() or self._pieces:
+            return False
+        places = chunks_of(data)
+        if not places or self._received_bytes > self._limits.answer_bytes_max:
+            return False
+        self._body_begun = True
+        try:
+            if taker.take_chunks(data, places):
+                return True
+            self._wake(taker_is_done=True)
+        except Exception as problem:
+            waiter.set_exception(problem)
         self._taker = None
         return True
 

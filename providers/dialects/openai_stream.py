@@ -12,10 +12,13 @@ from providers.dialects.openai_usage import UsageCount
 DONE = b"[DONE]"
 
 
-class Event(msgspec.Struct):
+ABSENT = Raw()
+
+
+class Event(msgspec.Struct, gc=False):  # None can be part of a cycle, and the collector need not look at one of each.
     choices: list[Raw] | None = None
-    usage: Raw = Raw()
-    error: Raw = Raw()
+    usage: Raw = ABSENT
+    error: Raw = ABSENT
 
 
 class Choice(msgspec.Struct):
@@ -60,12 +63,12 @@ class OpenAIStream:
             event = _read_event(data)
         except UNREADABLE as problem:
             raise GarbledAnswer(f"An event is not a chunk of a completion: {problem}.") from None
-        if bytes(event.error) not in (b"", b"null"):
+        if event.error is not ABSENT and bytes(event.error) != b"null":
             self.failed = True
             return data
-        usage = bytes(event.usage)
-        if not usage:
+        if event.usage is ABSENT:
             return data
+        usage = bytes(event.usage)
         if usage == b"null":
             return data if self._usage_wanted else members.cut(data, "usage", usage)
         self._with_usage = data
