@@ -6,11 +6,12 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.breaker import COOL_DOWN_S
+from gateway.breaker import COOL_DOWN_S, FAILURES_MAX
 from gateway.routing import MEMORY_MAX, Router
 from gateway.snapshot import Sold, build
 from gateway.standing import PROBES_FAILED_MAX, EngineLoad
 from inference.snapshot import Worker
+from metering.usage import Outcome
 from providers.snapshot import Deployment
 from tests.gateway.running import MODEL, FixedSnapshots, chat, deployment, post, rows, running_gateway
 from tests.gateway.upstreams import Upstream, completion, running_upstream, says, whole
@@ -42,6 +43,11 @@ def unreachable(router: Router, base_url: str) -> None:
     router.ended(worker, phase, None, None)
 
 
+def failed(router: Router, base_url: str) -> None:
+    worker = router.standing(base_url)
+    router.ended(worker, router.begin(worker), Outcome.UPSTREAM_FAILED, 500)
+
+
 def test_the_lowest_priority_number_is_tried_first_and_the_others_behind_it() -> None:
     offering = sold(
         [deployment("late", "b", priority=5), deployment("early", "a", priority=1)], ("a", "w1"), ("b", "w2")
@@ -70,6 +76,35 @@ def test_a_worker_that_could_not_be_reached_is_last_for_a_while() -> None:
     assert [names(router, offering) for _ in range(2)] == [["one@w2", "one@w1"]] * 2
     clock.now += COOL_DOWN_S
     assert {names(router, offering)[0] for _ in range(2)} == {"one@w1", "one@w2"}
+
+
+def test_a_deployment_with_one_address_has_a_breaker_of_its_own() -> None:
+    offering = sold([deployment("first", "a"), deployment("second", "b", priority=1)], ("a", "w1"), ("b", "w2"))
+    clock = Clock()
+    router = Router(clock)
+    for _ in range(FAILURES_MAX):
+        assert names(router, offering) == ["first@w1", "second@w2"]
+        failed(router, "w1")
+    assert names(router, offering) == ["second@w2", "first@w1"]
+    clock.now += COOL_DOWN_S
+    assert names(router, offering) == ["first@w1", "second@w2"]
+
+
+def test_one_bad_worker_does_not_switch_off_its_deployment() -> None:
+    deployments = [deployment("first", "a"), deployment("second", "b", priority=1)]
+    offering = sold(deployments, ("a", "w1"), ("a", "w2"), ("b", "w3"))
+    router = Router(Clock())
+    unreachable(router, "w1")
+    assert names(router, offering) == ["first@w2", "second@w3", "first@w1"]
+
+
+def test_deployments_of_several_models_at_one_address_share_its_breaker() -> None:
+    router = Router(Clock())
+    for _ in range(FAILURES_MAX):
+        failed(router, "w1")
+    for slug in ("one-model", "another-model"):
+        offering = sold([deployment(slug, "a"), deployment("behind", "b", priority=1)], ("a", "w1"), ("b", "w2"))
+        assert names(router, offering) == ["behind@w2", f"{slug}@w1"]
 
 
 def test_of_one_priority_the_cheapest_is_tried_first() -> None:
