@@ -2,6 +2,9 @@
 
 Windows to come begin with nothing used, so they are counted ahead: at midnight nobody waits. What is still on its way
 from journals to buckets while a budget is made, a matter of seconds, is not in its first count.
+
+A counter that Valkey has lost is begun again when its gateways have had the time to say anew what they have. The base
+says up to which record it counts each journal, and each gateway adds what its own journal holds behind that.
 """
 
 import logging
@@ -9,15 +12,16 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import redis
-from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from billing.counters import began_ms, begin, counters, reached, tell_all_anew
 from billing.rating import Used, rate
 from billing.snapshot import WALLETS_SQL
 from billing.tariffs import tariff_of
-from billing.windows import BASE, Window, counter_key, nano, windows_from
+from billing.windows import BASE, Window, counter_key, nano, window_at, windows_from
 from metering.models import Bucket
+from metering.rollup import fold_everything
 from metering.usage import TOKEN_UNITS, sold_as
 from tenants.models import Budget, Tenant
 from tenants.snapshot import BUDGETS_SQL, BudgetRow
@@ -26,13 +30,8 @@ log = logging.getLogger(__name__)
 
 AHEAD = 3  # Windows that have a counter: this one and those that follow.
 KEPT_AFTER_S = 7 * 86_400
-TIMEOUT_S = 5
-
-
-def counters() -> "redis.Redis":
-    return redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, decode_responses=True
-    )
+QUARTER_S = 900
+SETTLED_AFTER_S = 5  # A gateway looks every second whether Valkey knows what it told, and tells it anew within another.
 
 
 def all_budgets() -> list[BudgetRow]:
@@ -47,23 +46,60 @@ def all_budgets() -> list[BudgetRow]:
 def count_all(now: datetime | None = None) -> None:
     """Begin every counter that is missing, then let gateways heed its budget. It may run twice at once."""
     now = now or timezone.now()
-    zones = dict(Tenant.objects.values_list("id", "time_zone"))
+    zones = time_zones()
     with counters() as store:
+        began, valkeys_now = began_ms(store)
+        is_settled = valkeys_now - began >= SETTLED_AFTER_S * 1000
         for budget in all_budgets():
+            is_lost = began // 1000 > budget.since_s  # Valkey's data is younger than the budget.
             for window in windows_from(budget.window, zones[budget.tenant_id], budget.since_s, now, AHEAD):
-                _begin(store, budget, window, now)
+                if is_settled or not is_lost or window.start_s > now.timestamp():
+                    _begin(store, budget, window, now, is_lost=is_lost)
     Budget.objects.filter(counted_at=None, created_at__lte=now).update(counted_at=now)
 
 
-def _begin(store: "redis.Redis", budget: BudgetRow, window: Window, now: datetime) -> None:
+def recount_all(now: datetime | None = None, *, gone: str = "") -> int:
+    """Count every budget's current window anew from the buckets, and forget what the gateway of journal `gone` holds.
+
+    Returns how many counters that were. Until gateways have said the rest anew, a second or two, a budget that looks
+    spent answers 503.
+    """
+    now = now or timezone.now()
+    fold_everything()
+    zones = time_zones()
+    budgets = all_budgets()
+    with counters() as store:
+        for budget in budgets:
+            window = window_at(budget.window, zones[budget.tenant_id], budget.since_s, now)
+            known = reached(window)  # Before the buckets: what is folded meanwhile counts twice rather than not at all.
+            base = used_in(budget, _from_its_quarter(window))
+            begin(store, counter_key(budget.name, window), base, known, replaces=True, gone=gone)
+        tell_all_anew(store)
+    return len(budgets)
+
+
+def time_zones() -> dict[int, str]:
+    return dict(Tenant.objects.values_list("id", "time_zone"))
+
+
+def _begin(store: "redis.Redis", budget: BudgetRow, window: Window, now: datetime, *, is_lost: bool) -> None:
     key = counter_key(budget.name, window)
     if store.hexists(key, BASE):
         return
-    base = used_in(budget, window) if window.start_s <= now.timestamp() else 0
-    store.hsetnx(key, BASE, base)
+    known, base = {}, 0
+    if window.start_s <= now.timestamp():
+        known = reached(window) if is_lost else {}  # Before the buckets: see recount_all.
+        base = used_in(budget, _from_its_quarter(window) if is_lost else window)
+    if not begin(store, key, base, known):
+        return
     if window.end_s is not None:
         store.expireat(key, window.end_s + KEPT_AFTER_S)
-    log.info("Counter %s begins with %d.", key, base)
+    log.log(logging.WARNING if known else logging.INFO, "Counter %s begins with %d.", key, base)
+
+
+def _from_its_quarter(window: Window) -> Window:
+    """From the bucket that the window begins in, for a budget in total: what was used in it before counts, too."""
+    return Window(window.start_s // QUARTER_S * QUARTER_S, window.end_s)
 
 
 def used_in(budget: BudgetRow, window: Window) -> int:

@@ -6,6 +6,7 @@ BillingError                 `field` names what to put right
 │   ├── IncompletePrices
 │   ├── PricesArePublished
 │   └── PastIsInvoiced
+├── JournalUnclear
 ├── ClosingRefused
 │   ├── MonthIsNotOver
 │   ├── EarlierMonthIsOpen
@@ -105,6 +106,10 @@ class TooManyClosings(ClosingRefused):
     """Other closings of this tenant kept coming in between. Try again."""
 
     field = "tenant"
+
+
+class JournalUnclear(BillingError):
+    """This is not the name or id of one journal."""
 
 
 class InvoiceIsADraft(BillingError):

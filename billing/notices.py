@@ -6,7 +6,8 @@ from django.core.mail import EmailMessage
 from django.utils import timezone
 
 from billing import outbox
-from billing.budgets import all_budgets, counters
+from billing.budgets import all_budgets
+from billing.counters import counters
 from billing.models import BudgetNotice
 from billing.windows import counter_key, used, window_at
 from tenants.models import Budget

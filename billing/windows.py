@@ -3,7 +3,10 @@
 A counter is a hash in Valkey, one for each budget and window, in 10^-9 of the currency or in tokens. Its field `base`
 holds what was used before gateways began to count; without it nothing may be given away. Every other field is
 a gateway's, by the id of its journal: `life version spent leased sequence expires_ms`, the values that it had last.
-The window is part of the name, so nothing is ever reset.
+The window is part of the name, so nothing is ever reset. The life is `recounted` where the base counts that journal up
+to that sequence: what is spent is then in both, until the gateway has worked out what came behind.
+
+BEGAN says since when Valkey knows what it knows. It is there as long as nothing was lost.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,8 +17,17 @@ from zoneinfo import ZoneInfo
 from billing.periods import day_start, month_at
 
 BASE = "base"
+RECOUNTED = "recounted"
+BEGAN = "tokenworks:began"
+BEGAN_SCRIPT = """
+local time = redis.call('TIME')
+local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+redis.call('SET', KEYS[1], now, 'NX')
+return { redis.call('GET', KEYS[1]), now }
+"""
 NANO_IN_PICO = 1000
 _SPENT = 2
+LEASED = 3  # Of a part's six words.
 
 
 @dataclass(frozen=True, slots=True)

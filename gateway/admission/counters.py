@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from billing.windows import BEGAN, BEGAN_SCRIPT
 from gateway.admission.leases import Lease
 
 SCRIPT = Path(__file__).with_name("take.lua")
@@ -39,6 +40,7 @@ class Reply(NamedTuple):
 
     outcome: str
     at: int
+    began: str  # Another one than before: they have lost what they were told.
     grants: list[int]
 
 
@@ -62,9 +64,9 @@ class Counters:
         told = [(ask.lease.spent, ask.lease.leased) for ask in asks]
         for ask in asks:
             ask.lease.reported = None  # Should the answer be lost, it may have granted: then all is said anew.
-        outcome, at, *grants = await self._run([ask.lease.key for ask in asks], arguments)
-        reply = Reply(outcome, at - 1, grants)
-        if reply.outcome not in ("late", "earlier"):
+        outcome, at, began, *grants = await self._run([ask.lease.key for ask in asks], arguments)
+        reply = Reply(outcome, at - 1, began, grants)
+        if reply.outcome not in ("late", "earlier", "uncounted"):
             for ask, (spent, leased), grant in zip(asks, told, grants, strict=True):
                 ask.lease.reported = (spent, leased + grant)
         return reply
@@ -104,24 +106,27 @@ class Counters:
             raise CountersUnreachable(str(trouble)) from trouble
         return part
 
-    async def adopt(self, key: str, part: str, spent: int, sequence: int) -> bool:
-        """Take an earlier life's `part` over: so much of it is spent, and the rest is free for all.
+    async def adopt(self, key: str, part: str, spent: int, leased: int, sequence: int) -> bool:
+        """Say in place of `part`, which is not this life's, what is spent and leased at that record of the journal.
 
         False, and nothing done, where the counter says something else by now.
         """
         store = self._opened()
         try:
-            done = await store.eval(ADOPT, 1, key, self._journal, part, f"{self.life} 0 {spent} 0 {sequence} 0")
+            ours = f"{self.life} 0 {spent} {leased} {sequence} 0"
+            done = await store.eval(ADOPT, 1, key, self._journal, part, ours)
         except self._troubles as trouble:
             raise CountersUnreachable(str(trouble)) from trouble
         return bool(done)
 
-    async def are_there(self) -> bool:
+    async def began(self) -> str:
+        """Since when they know what they know. Raises CountersUnreachable."""
+        store = self._opened()
         try:
-            await self._opened().ping()
-        except self._troubles:
-            return False
-        return True
+            began, _ = await store.eval(BEGAN_SCRIPT, 1, BEGAN)
+        except self._troubles as trouble:
+            raise CountersUnreachable(str(trouble)) from trouble
+        return str(began)
 
     async def close(self) -> None:
         if self._store is not None:

@@ -43,12 +43,23 @@ class Ledger:
         lease.used_at_s = now_s
         return lease
 
-    def adopt(self, key: str, spent: int) -> None:
-        """An earlier life of this gateway spent so much of a counter."""
-        self._spent_before[key] = spent
-        for leases in self._of.values():
-            if key in leases:
-                leases[key].spent += spent
+    def standing(self, key: str) -> tuple[int, int]:
+        """What is spent and leased of a counter."""
+        lease = self._find(key)
+        return (self._spent_before.get(key, 0), 0) if lease is None else (lease.spent, lease.leased)
+
+    def correct(self, key: str, by: int) -> None:
+        """So much more was spent of a counter: by an earlier life, or as the journal says."""
+        lease = self._find(key)
+        if lease is None:
+            self._spent_before[key] = self._spent_before.get(key, 0) + by
+        else:
+            lease.spent += by
+
+    def tell_all_anew(self) -> None:
+        """What the counters were told is not to be relied on."""
+        for lease in self.all_leases():
+            lease.reported = None
 
     def tenants(self) -> list[int]:
         return list(self._of)
@@ -71,6 +82,9 @@ class Ledger:
                     del self._current[lease.quota.name]
         if not leases:
             del self._of[tenant_id]
+
+    def _find(self, key: str) -> Lease | None:
+        return next((leases[key] for leases in self._of.values() if key in leases), None)
 
     def _begin(self, tenant_id: int, quota: Quota, window: Window, now_s: float) -> Lease:
         key = counter_key(quota.name, window)

@@ -21,14 +21,15 @@ RECORDS_MAX = 1_000_000  # More than that between two reports, a second apart, i
 class Part(NamedTuple):
     """What a counter holds of a gateway: see billing/windows.py."""
 
+    life: str
     spent: int
     leased: int
     sequence: int
 
     @classmethod
     def read(cls, field: str) -> "Part":
-        _, _, spent, leased, sequence, _ = field.split()
-        return cls(int(spent), int(leased), int(sequence))
+        life, _, spent, leased, sequence, _ = field.split()
+        return cls(life, int(spent), int(leased), int(sequence))
 
 
 def closed_between(folder: Path, after: int, until: int) -> list[Closed] | None:

@@ -10,23 +10,24 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from billing.windows import window_at
+from billing.windows import RECOUNTED, window_at
 from gateway.admission import recovery
 from gateway.admission.counters import Ask, Counters, CountersUnreachable, Reply
 from gateway.admission.leases import Lease
 from gateway.admission.ledger import Ledger
 from gateway.admission.pricing import NoPrice
-from gateway.admission.terms import Draws
+from gateway.admission.terms import Draws, Quota, TenantTerms
 from gateway.loading import Snapshots
 from metering.journal import Journal
 from metering.records import Closed
+from tenants.snapshot import BudgetRow
 
 TICK_S = 0.25
 REPORT_AFTER_S = 0.5
 IDLE_S = 1.0
 RENEW_AFTER_S = 3.0  # Well within what the counters believe a silent gateway (ALIVE_MS).
 PROOF_AFTER_S = 1.0  # Without any call for so long, ask whether the counters are still there.
-TRIES = 3
+TRIES = 3  # Besides one for each counter, whose part may have to be taken over first.
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +41,11 @@ class Upkeep:
         self.away = False  # The counters did not answer when last asked.
         self._journal = journal
         self._folder = folder
-        self._lives_from = journal.sequence  # What stands behind this in the journal is this life's.
         self._snapshots = snapshots
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._called_at_s = 0.0
+        self._began = ""  # Since when the counters know what they know.
+        self._is_forgotten = False  # They have lost it since, and not only our leases must be told.
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
 
@@ -76,9 +78,9 @@ class Upkeep:
     async def take(self, asks: list[Ask]) -> Reply:
         """Ask with the tenant's lock held. Raises CountersUnreachable, and remembers that they are away."""
         try:
-            for _ in range(TRIES):
+            for _ in range(len(asks) + TRIES):
                 reply = await self.counters.take(asks, self._journal.sequence)
-                self._called_at_s = time.time()
+                self._heard_since(reply.began)
                 if reply.outcome == "earlier":
                     await self._take_over(asks[reply.at].lease.key)
                 elif reply.outcome != "late":
@@ -111,26 +113,35 @@ class Upkeep:
             self.ledger.forget_done(tenant_id, now_s)
             if tenant_id not in self.ledger.tenants() and not self._locks[tenant_id].locked():
                 del self._locks[tenant_id]
-        if self.ledger.tenants() and time.time() - self._called_at_s > PROOF_AFTER_S:
+        is_quiet = time.time() - self._called_at_s > PROOF_AFTER_S
+        if self._is_forgotten or (is_quiet and (self.ledger.tenants() or self._has_budgets())):
+            self._is_forgotten = False
             await self._look()
 
     async def _look(self) -> None:
         """Find out whether the counters are there; when they have come back, take over what is still to be."""
-        there = await self.counters.are_there()
-        self._called_at_s = time.time()
-        if not there:
-            if not self.away:
-                log.error("The counters of limits are away.")
-            self.away = True
-            return
         try:
-            for key, part in (await self.counters.had_before()).items():
-                await self._adopt(key, part)
-        except CountersUnreachable:
+            self._heard_since(await self.counters.began())
+            for key in await self.counters.had_before():
+                await self._take_over_alone(key)
+        except CountersUnreachable as trouble:
+            if not self.away:
+                log.error("The counters of limits are away: %s", trouble)
+            self.away = True
             return
         if self.away:
             log.warning("The counters of limits are back.")
+            self.ledger.tell_all_anew()  # They may have come back with less than they knew.
         self.away = False
+
+    def _heard_since(self, began: str) -> None:
+        """The counters answered, and know what they know since then."""
+        self._called_at_s = time.time()
+        if self._began not in ("", began):
+            log.error("The counters of limits have lost what they knew. They are told anew.")
+            self.ledger.tell_all_anew()
+            self._is_forgotten = True
+        self._began = began
 
     async def _tell(self, tenant_id: int, leases: list[Lease]) -> None:
         async with self._locks[tenant_id]:
@@ -144,39 +155,59 @@ class Upkeep:
             except CountersUnreachable:
                 return  # Said once by `take`; the next tick says all of this anew.
 
+    async def _take_over_alone(self, key: str) -> None:
+        """Take over as `take` does, where no call is under way that does."""
+        found = self._budget_of(key)
+        if found is None:
+            await self._take_over(key)
+        else:
+            async with self._locks[found[0].tenant.id]:
+                await self._take_over(key)
+
     async def _take_over(self, key: str) -> None:
-        part = await self.counters.part_of(key)
-        if part is not None:
-            await self._adopt(key, part)
+        """Work out from the journal what the counter cannot know, and say it in place of what it says.
 
-    async def _adopt(self, key: str, field: str) -> None:
-        """Find out from the journal what the earlier life spent after its last report, and free the rest."""
-        part = recovery.Part.read(field)
-        endings = await asyncio.to_thread(recovery.closed_between, self._folder, part.sequence, self._lives_from)
-        spent = self._spent_since(key, endings)
-        if spent is None:
-            spent = part.leased
-            if spent:
-                log.warning("All of %d that was leased of %s counts as spent: it cannot be worked out.", spent, key)
-        if await self.counters.adopt(key, field, part.spent + spent, self._lives_from):
-            self.ledger.adopt(key, part.spent + spent)  # Else another call of ours was quicker.
+        That is what an earlier life spent after its last report, whose other leases are free then; and where
+        Postgres was counted anew, all that came behind what the buckets hold.
+        """
+        field = await self.counters.part_of(key)
+        if field is None or (part := recovery.Part.read(field)).life == self.counters.life:
+            return  # Another call of ours was quicker.
+        until, (known, leased) = self._journal.sequence, self.ledger.standing(key)
+        endings = await asyncio.to_thread(recovery.closed_between, self._folder, part.sequence, until)
+        drawn = self._drawn(key, endings)
+        if part.life == RECOUNTED:
+            # Where it cannot be worked out, what the base holds of it counts twice rather than not at all.
+            spent = max(known, part.spent + part.leased) if drawn is None else drawn
+        elif drawn is not None:
+            spent = part.spent + drawn
+        else:
+            if part.leased:
+                log.warning("All of %d leased of %s counts as spent: it cannot be worked out.", part.leased, key)
+            spent = known + part.spent + part.leased
+        if await self.counters.adopt(key, field, spent, leased, until):
+            self.ledger.correct(key, spent - known)
 
-    def _spent_since(self, key: str, endings: list[Closed] | None) -> int | None:
-        snapshot = self._snapshots.current
-        name, _, start_s = key.removeprefix("tokenworks:").rpartition(":")
-        if endings is None or snapshot is None:
+    def _drawn(self, key: str, endings: list[Closed] | None) -> int | None:
+        """What these endings draw from a counter; None where nobody knows."""
+        found = self._budget_of(key)
+        if endings is None or found is None:
             return None
-        for tenant in snapshot.limited.values():
-            found = tenant.budget(name)
-            if found is None:
-                continue
-            row, quota = found
-            begins = datetime.fromtimestamp(int(start_s), UTC)
-            window = window_at(quota.window, quota.time_zone, quota.since_s, begins)
-            try:
-                return recovery.spent_by(endings, row, quota, window, tenant.tariff)
-            except NoPrice:
-                return None
+        tenant, row, quota = found
+        begins = datetime.fromtimestamp(int(key.rpartition(":")[2]), UTC)
+        window = window_at(quota.window, quota.time_zone, quota.since_s, begins)
+        try:
+            return recovery.spent_by(endings, row, quota, window, tenant.tariff)
+        except NoPrice:
+            return None
+
+    def _budget_of(self, key: str) -> tuple[TenantTerms, BudgetRow, Quota] | None:
+        """Whose counter that is."""
+        name = key.removeprefix("tokenworks:").rpartition(":")[0]
+        snapshot = self._snapshots.current
+        for tenant in () if snapshot is None else snapshot.limited.values():
+            if (found := tenant.budget(name)) is not None:
+                return tenant, *found
         return None
 
     def _has_budgets(self) -> bool:

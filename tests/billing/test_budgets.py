@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing import budgets, notices
+from billing.counters import began_ms, counters
 from billing.models import BudgetNotice, WalletCredit
 from billing.windows import BASE, counter_key, window_at
 from metering.models import Bucket
@@ -27,8 +28,9 @@ NOW = datetime(2031, 5, 15, 12, 0, tzinfo=UTC)  # Later than any clock here: Val
 def counters_of_its_own(settings: Any, worker_id: str) -> Iterator[None]:
     """Each worker of the test run has a database of its own in the one Valkey."""
     settings.REDIS_URL += f"?db={1 + int(worker_id.removeprefix('gw')) % 8 if worker_id != 'master' else 9}"
-    yield
-    with budgets.counters() as store:
+    with counters() as store:
+        began_ms(store)  # Before any budget of the test is made.
+        yield
         store.flushdb()
 
 
@@ -50,7 +52,7 @@ def key_of(budget: Budget, at: datetime = NOW) -> str:
 
 
 def base_of(budget: Budget, at: datetime = NOW) -> str | None:
-    with budgets.counters() as store:
+    with counters() as store:
         value: str | None = store.hget(key_of(budget, at), BASE)
     return value
 
@@ -126,7 +128,7 @@ def test_the_operator_pays_into_a_prepaid_wallet_only(priced: Person, olga: User
 
 
 def spend(budget: Budget, spent: int, at: datetime = NOW) -> None:
-    with budgets.counters() as store:
+    with counters() as store:
         store.hset(key_of(budget, at), mapping={BASE: "0", "journal": f"life 1 {spent} 100 9 0"})
 
 

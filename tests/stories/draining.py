@@ -22,6 +22,7 @@ from tests.waiting import until
 
 CLIENTS, GATEWAYS, AFFORDED = 64, 4, 100
 KILLS, KILL_EVERY_S = 8, 0.6
+LOSE_AFTER_S = 0.6
 DRAIN_TIMEOUT_S = 90
 WORDS, OUTPUT_TOKENS = 20, 100
 MODEL = "simulated-70b"
@@ -62,13 +63,18 @@ class Drained:
         )
 
 
-def drained(copy: Copy, gateways: Sequence[GatewayProcess], *, streamed: bool) -> Drained:
-    """One run: a fresh budget that affords AFFORDED requests, and CLIENTS that ask until it is spent."""
+def drained(copy: Copy, gateways: Sequence[GatewayProcess], *, streamed: bool, counters_lost: bool = False) -> Drained:
+    """One run: a fresh budget that affords AFFORDED requests, and CLIENTS that ask until it is spent.
+
+    Meanwhile gateways are killed in turn, or Valkey loses all that it knows.
+    """
     entered = enter_budget(copy)
     ask = Ask(entered["secret"], MODEL, streamed, WORDS, OUTPUT_TOKENS)
     for gateway in gateways:
         until(partial(knows, gateway.port, ask.secret), "the key is known", START_TIMEOUT_S, every_s=0.1)
-    received, kills = asyncio.run(drain_under_fire(gateways, ask))
+    received, kills = asyncio.run(
+        drain_with_loss(copy, gateways, ask) if counters_lost else drain_under_fire(gateways, ask)
+    )
     until(lambda: leased(copy, entered["budget_id"]) == 0, "every lease is given back", START_TIMEOUT_S, every_s=0.1)
     copy.wait_until_counted()
     return account(copy, entered, received, kills)
@@ -112,6 +118,17 @@ async def drain_under_fire(gateways: Sequence[GatewayProcess], ask: Ask) -> tupl
         kills += 1
     async with asyncio.timeout(DRAIN_TIMEOUT_S):
         return await clients, kills
+
+
+async def drain_with_loss(copy: Copy, gateways: Sequence[GatewayProcess], ask: Ask) -> tuple[Received, int]:
+    """Empty Valkey while the clients ask."""
+    clients = asyncio.create_task(drain([gateway.port for gateway in gateways], ask, CLIENTS))
+    await asyncio.wait([clients], timeout=LOSE_AFTER_S)
+    assert not clients.done(), "there was nothing left to lose"
+    with redis.Redis.from_url(embedded.redis_url(copy.home)) as store:
+        store.flushall()
+    async with asyncio.timeout(DRAIN_TIMEOUT_S):
+        return await clients, 0
 
 
 def account(copy: Copy, entered: dict[str, str], received: Received, kills: int) -> Drained:

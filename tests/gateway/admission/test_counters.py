@@ -69,10 +69,10 @@ async def test_an_earlier_lifes_part_is_taken_over_once(counters_url: str, store
     await earlier.take([Ask(lease_of(BUDGET), floor=100, need=100)], 7)
     part = await counters.part_of(KEY)
     assert part is not None
-    assert await counters.adopt(KEY, part, 60, 9)
+    assert await counters.adopt(KEY, part, 60, 0, 9)
     lease = Lease(KEY, BUDGET, Window(0, None), 60, 0)
     await counters.take([Ask(lease, floor=50, need=50)], 9)
-    assert not await counters.adopt(KEY, part, 60, 9), "what was leased since would be forgotten"
+    assert not await counters.adopt(KEY, part, 60, 0, 9), "what was leased since would be forgotten"
     assert said(store)[1] >= 50
     await earlier.close()
     await counters.close()

@@ -63,8 +63,7 @@ async def test_a_lease_is_worked_out_though_the_journal_was_shipped_and_its_gate
     home: Path, counters_url: str, store: "redis.Redis", upstream: Upstream
 ) -> None:
     upstream.answer = says(whole(completion()))
-    small = {"journal_segment_bytes_max": 100}
-    async with limited(home, counters_url, upstream, budget(10**6), **small) as gateway:
+    async with limited(home, counters_url, upstream, budget(10**6), journal_segment_bytes_max=100) as gateway:
         for _ in range(2):
             assert (await post(gateway, chat(max_tokens=50))).status == 200
             await die_unreported(gateway)
@@ -89,7 +88,7 @@ async def test_where_the_journal_does_not_reach_back_the_whole_lease_counts_as_s
         die_unheard(home)
     async with limited(home, counters_url, upstream, budget(10**6)):
         assert taken(store) == (before, 0)
-    assert f"All of {leased} that was leased of tokenworks:budget:1:0 counts as spent" in caplog.text
+    assert f"All of {leased} leased of tokenworks:budget:1:0 counts as spent" in caplog.text
 
 
 async def test_what_cannot_be_worked_out_counts_as_spent(

@@ -105,7 +105,7 @@ class Processes(RuleBasedStateMachine):
         for key, text in self.runner.run(process.counters.had_before()).items():
             part = Part.read(text)
             spent = part.spent + sum(process.journal[part.sequence :])
-            assert self.runner.run(process.counters.adopt(key, text, spent, len(process.journal)))
+            assert self.runner.run(process.counters.adopt(key, text, spent, 0, len(process.journal)))
         process.lease = self.lease(spent)
 
     @invariant()

@@ -15,7 +15,7 @@ from tests.gateway.admission.limiting import USED, budget, limited, taken
 from tests.gateway.running import Running, chat, post, until
 from tests.gateway.upstreams import Upstream, completion, says, whole
 
-LIMIT = 10**8  # Far enough for leases of 63 requests at their dearest.
+LIMIT = 640_000  # A lease is worth a 64th of it, some 60 requests at their dearest.
 CLIENTS = 4
 PAUSE_S = 0.05  # So that the lease outlasts the second in which the gateway notices.
 
