@@ -91,6 +91,9 @@ TOKENWORKS_SPANS_PERCENT = env.integer("TOKENWORKS_SPANS_PERCENT", 100, minimum=
 TOKENWORKS_EMAIL_URL = env.url("TOKENWORKS_EMAIL_URL", "console://", ("console", "smtp", "smtps", "file"))
 DEFAULT_FROM_EMAIL = env.text("TOKENWORKS_EMAIL_FROM", "billing@localhost")
 
+# Who is mailed when an alert is opened: addresses with commas between them; empty: nobody.
+TOKENWORKS_ALERT_EMAIL = env.text("TOKENWORKS_ALERT_EMAIL", "")
+
 env.refuse_unknown()
 
 # Below, nothing is read from the environment.
@@ -168,7 +171,12 @@ REST_FRAMEWORK = {
     "COERCE_DECIMAL_TO_STRING": True,
 }
 SPECTACULAR_SETTINGS = {"TITLE": "Tokenworks office API", "VERSION": "0.1.0", "SERVE_INCLUDE_SCHEMA": False}
-UNFOLD = {"SITE_TITLE": "Tokenworks", "SITE_HEADER": "Tokenworks", "SITE_SYMBOL": "factory"}
+UNFOLD = {
+    "SITE_TITLE": "Tokenworks",
+    "SITE_HEADER": "Tokenworks",
+    "SITE_SYMBOL": "factory",
+    "ENVIRONMENT": "metering.admin.open_alerts",  # The badge at the top of each page.
+}
 
 # One line an entry, to standard error, where the supervisor or the container's engine keeps it.
 LOGGING = {

@@ -1,9 +1,13 @@
 """What an operator may look at. Events are not here: Django's admin does not know composite primary keys."""
 
 from django.contrib import admin
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
 from unfold.admin import ModelAdmin
+from unfold.decorators import action, display
 
-from metering.models import Batch, Bucket
+from metering import alerts
+from metering.models import Alert, Batch, Bucket
 from tenants.read_only import ReadOnly
 
 
@@ -20,3 +24,29 @@ class BucketAdmin(ReadOnly, ModelAdmin):
     list_filter = ["unit", "billed"]
     search_fields = ["=tenant_id", "=offering", "=deployment"]
     show_full_result_count = False
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnly, ModelAdmin):
+    list_display = ["kind", "state", "subject", "message", "first_seen_at", "last_seen_at", "resolved_at", "mailed_at"]
+    list_filter = [("resolved_at", admin.EmptyFieldListFilter), "kind"]
+    search_fields = ["subject", "message"]
+    ordering = [F("resolved_at").desc(nulls_first=True), "-last_seen_at"]  # What is open comes first.
+    actions = ["resolve"]
+    show_full_result_count = False
+
+    # unfold brings no types.
+    @display(description="state", label={"open": "danger", "over": "success"})  # type: ignore[untyped-decorator]
+    def state(self, alert: Alert) -> str:
+        return "open" if alert.resolved_at is None else "over"
+
+    @action(description="Close: it was dealt with", permissions=["view"])  # type: ignore[untyped-decorator]
+    def resolve(self, request: HttpRequest, chosen: QuerySet[Alert]) -> None:
+        closed = sum(alerts.resolve(alert.kind, alert.subject) for alert in chosen.filter(resolved_at=None))
+        self.message_user(request, f"Closed {closed}. What is still so is raised again when it is found again.")
+
+
+def open_alerts(request: HttpRequest) -> list[str] | None:
+    """The badge at the top of every page: how many alerts are open."""
+    count = alerts.open_by_kind().total() if request.user.is_staff else 0
+    return [f"{count} open alert{'s' if count > 1 else ''}", "danger"] if count else None

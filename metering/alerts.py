@@ -1,9 +1,11 @@
 """Alerts for operators: the only writer of alerts. Whoever raises one says also when it is over."""
 
 import logging
+from collections import Counter
 from typing import Any
 
 from django.db import connection
+from django.db.models import Count
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
@@ -41,3 +43,9 @@ def resolve(kind: str, subject: str) -> bool:
     if closed:
         log.info("%s (%s) is over.", kind, subject)
     return bool(closed)
+
+
+def open_by_kind() -> Counter[str]:
+    """How many alerts of each kind are open."""
+    counted = Alert.objects.filter(resolved_at=None).order_by("kind").values_list("kind").annotate(Count("id"))
+    return Counter(dict(counted))

@@ -230,6 +230,9 @@ class JournalState(models.Model):
         null=True, help_text="When the oldest of it was written; null: all is shipped."
     )
     segments = models.IntegerField()
+    still_open = models.BigIntegerField(
+        null=True, help_text="Requests without an end behind the last committed record; null: not known."
+    )
     problem = models.TextField(blank=True)
     seen_at = models.DateTimeField()
 
@@ -250,6 +253,7 @@ class Alert(models.Model):
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True, blank=True)
+    mailed_at = models.DateTimeField(null=True, blank=True, help_text="When operators were told of it by mail.")
 
     class Meta:
         ordering = ["-last_seen_at"]
@@ -259,6 +263,30 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.subject}"
+
+
+class RequestDay(models.Model):
+    """What a journal's requests came to, by the day (UTC) on which their records were shipped.
+
+    Only metering/request_days.py writes it.
+    """
+
+    day = models.DateField()
+    journal_id = models.UUIDField()
+    journal_name = models.TextField()
+    opened = models.BigIntegerField(null=True, help_text="Requests that began; null: an older version shipped some.")
+    closed = models.BigIntegerField(help_text="Requests whose end was recorded.")
+    outcomes = models.JSONField(help_text="Their events, by outcome.")
+    duplicates = models.BigIntegerField(help_text="Ends whose event was there already.")
+    still_open = models.BigIntegerField(null=True, help_text="Began up to the end of the day, and not ended by then.")
+    checked_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-day", "journal_name"]
+        constraints = [models.UniqueConstraint(fields=["day", "journal_id"], name="request_day_once")]
+
+    def __str__(self) -> str:
+        return f"{self.day:%Y-%m-%d} {self.journal_name}"
 
 
 class Archive(models.Model):

@@ -5,12 +5,18 @@ from typing import Any
 from celery.schedules import crontab
 
 FOLD_EVERY_S = 2
+MAIL_ALERTS_EVERY_S = 30
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "metering: fold batches into buckets": {
         "task": "metering.tasks.fold",
         "schedule": FOLD_EVERY_S,
         "options": {"expires": FOLD_EVERY_S},
+    },
+    "metering: mail alerts to operators": {
+        "task": "metering.tasks.mail_alerts",
+        "schedule": MAIL_ALERTS_EVERY_S,
+        "options": {"expires": MAIL_ALERTS_EVERY_S},
     },
     "metering: make partitions ahead": {
         "task": "metering.tasks.make_partitions",

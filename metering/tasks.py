@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from metering import partitions, reconciliation, rollup
+from metering import alert_mail, partitions, reconciliation, rollup
 
 
 @shared_task
@@ -18,3 +18,8 @@ def make_partitions() -> None:
 @shared_task
 def compare_buckets() -> None:
     reconciliation.compare_recent()
+
+
+@shared_task
+def mail_alerts() -> None:
+    alert_mail.send_due()

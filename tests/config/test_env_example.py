@@ -65,7 +65,7 @@ def test_the_values_it_shows_are_the_defaults(home: Path) -> None:
 
 def test_it_leaves_secrets_empty() -> None:
     assert {name for name in assignments() if re.search("SECRET|PASSWORD", name)} == {
-        name for name, value in assignments().items() if not value and not name.endswith("_URL")
+        name for name, value in assignments().items() if not value and not name.endswith(("_URL", "_EMAIL"))
     }
 
 

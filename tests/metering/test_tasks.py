@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 def test_every_scheduled_task_exists() -> None:
     assert {entry["task"] for entry in BEAT_SCHEDULE.values()} == {
-        task.name for task in (tasks.fold, tasks.make_partitions, tasks.compare_buckets)
+        task.name for task in (tasks.fold, tasks.make_partitions, tasks.compare_buckets, tasks.mail_alerts)
     }
     assert {entry["task"] for entry in BEAT_SCHEDULE.values()} <= current_app.tasks.keys()
 
