@@ -1,0 +1,280 @@
+"""Measures metering: `make bench-metering`, or `python -m tests.bench.metering [--events N] [--rounds N]`.
+
+Journals are written first. Each round then ships and folds the same journals, apart and at once, and copies the same
+rows raw, all on an embedded Postgres of a home of its own. Rates are by the clock, and CPU is measured beside them,
+for other work may hold the cores. Nothing is asserted.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import django
+import psutil
+from psycopg import Copy
+
+from config import embedded
+from tests.bench.busy_hours import write_journals
+from tests.bench.ours import ROOT
+from tests.waiting import until
+
+JOURNALS = 2
+TIMEOUT_S = 1_800
+COPY_BLOCK_BYTES = 2**18
+WORKER = ("-m", "celery", "--app", "config", "worker", "--concurrency", "2", "--without-mingle", "--without-gossip")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one piece of work took: by the clock, and of CPU and memory by process."""
+
+    wall_s: float
+    cpu_s: dict[str, float]
+    rss_mb: dict[str, float]
+
+
+class Watched:
+    """A process and all that it started: their CPU seconds and the largest resident memory of one of them."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        self._process = process
+        self.peak_mb = 0.0
+
+    def family(self) -> list[psutil.Process]:
+        return [self._process, *self._process.children(recursive=True)]
+
+    def cpu_s(self) -> float:
+        """Also of children that ended."""
+        spent = 0.0
+        for process in self.family():
+            try:
+                times = process.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            spent += times.user + times.system + times.children_user + times.children_system
+        return spent
+
+    def look(self) -> None:
+        for process in self.family():
+            try:
+                self.peak_mb = max(self.peak_mb, process.memory_info().rss / 2**20)
+            except psutil.NoSuchProcess:
+                continue
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A home with its servers, and the journals that every round starts with."""
+
+    home: Path
+    events: int
+
+    @property
+    def pristine(self) -> Path:
+        return self.home / "pristine"
+
+    @property
+    def rows(self) -> Path:
+        return self.home / "rows.copy"
+
+    def postgres(self) -> Watched:
+        pid = int((embedded.Postgres(self.home).data / "postmaster.pid").read_text().splitlines()[0])
+        return Watched(psutil.Process(pid))
+
+    def put_journals(self) -> None:
+        """The journals appear at once, as names of the same files: deleting them leaves the pristine ones."""
+        target = self.home / "journal"
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(self.pristine, self.home / "journal.new", copy_function=os.link)
+        (self.home / "journal.new").rename(target)
+
+    def empty(self) -> None:
+        execute("TRUNCATE metering_event, metering_batch, metering_bucket")
+        execute("VACUUM metering_batch, metering_bucket")
+        execute("CHECKPOINT")
+
+
+def execute(statement: str) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def number(statement: str) -> int:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return int(cursor.fetchone()[0] or 0)
+
+
+def shipped() -> int:
+    return number("SELECT sum(events) FROM metering_batch")
+
+
+def folded() -> int:
+    return number("SELECT sum(events) FROM metering_batch WHERE folded_at IS NOT NULL")
+
+
+def measure(deed: Callable[[], object], done: Callable[[], bool] | None = None, **watched: Watched) -> Measured:
+    """Do it, wait until it is done, and say what that took."""
+    before = {name: each.cpu_s() for name, each in watched.items()}
+    began = time.perf_counter()
+    deed()
+    while done is not None and not done():
+        assert time.perf_counter() - began < TIMEOUT_S, "waited in vain"
+        for each in watched.values():
+            each.look()
+        time.sleep(0.05)
+    wall_s = time.perf_counter() - began
+    return Measured(
+        wall_s,
+        {name: each.cpu_s() - before[name] for name, each in watched.items()},
+        {name: each.peak_mb for name, each in watched.items()},
+    )
+
+
+@contextmanager
+def running(home: Path, *arguments: str) -> Iterator[Watched]:
+    with (home / "log" / "bench.log").open("ab") as log:
+        process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=log, stderr=log)
+    try:
+        yield Watched(psutil.Process(process.pid))
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def ship_alone(bench: Bench) -> Measured:
+    bench.empty()
+    shutil.rmtree(bench.home / "journal", ignore_errors=True)
+    with running(bench.home, "manage.py", "ship") as shipper:
+        time.sleep(3)  # It loads; with nothing to ship there is nothing to see that by.
+        return measure(
+            bench.put_journals, lambda: shipped() == bench.events, shipper=shipper, postgres=bench.postgres()
+        )
+
+
+def fold_alone(bench: Bench) -> Measured:
+    from metering import rollup
+
+    return measure(rollup.fold_everything, folder=Watched(psutil.Process()), postgres=bench.postgres())
+
+
+def end_to_end(bench: Bench) -> Measured:
+    """A shipper and a Celery worker of two processes, which the shipper tells of every batch."""
+    bench.empty()
+    shutil.rmtree(bench.home / "journal", ignore_errors=True)
+    with running(bench.home, *WORKER) as worker, running(bench.home, "manage.py", "ship") as shipper:
+        until(lambda: len(worker.family()) == 3, "the worker runs", 60)
+        time.sleep(3)
+        return measure(
+            bench.put_journals,
+            lambda: folded() == bench.events,
+            shipper=shipper,
+            worker=worker,
+            postgres=bench.postgres(),
+        )
+
+
+def copy_rows_out(bench: Bench) -> None:
+    from django.db import connection
+
+    from metering.shipping import COLUMNS
+
+    columns = ", ".join(COLUMNS)
+    with connection.cursor() as cursor, bench.rows.open("wb") as file:
+        query = f"SELECT {columns} FROM metering_event ORDER BY id"
+        copying: AbstractContextManager[Copy] = cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)")
+        with copying as copy:
+            for block in copy:
+                file.write(block)
+
+
+def raw_copy(bench: Bench, including: str) -> Measured:
+    from django.db import connection
+
+    from metering.shipping import COLUMNS
+
+    execute("DROP TABLE IF EXISTS raw")
+    execute(f"CREATE TABLE raw (LIKE metering_event INCLUDING DEFAULTS {including})")
+    execute("CHECKPOINT")
+
+    def copy_in() -> None:
+        with connection.cursor() as cursor, bench.rows.open("rb") as file:
+            statement = f"COPY raw ({', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+            copying: AbstractContextManager[Copy] = cursor.copy(statement)
+            with copying as copy:
+                while block := file.read(COPY_BLOCK_BYTES):
+                    copy.write(block)
+
+    return measure(copy_in, client=Watched(psutil.Process()), postgres=bench.postgres())
+
+
+def run_round(bench: Bench, found: dict[str, list[Measured]]) -> None:
+    def keep(name: str, measured: Measured) -> None:
+        found.setdefault(name, []).append(measured)
+        print(f"  {line(name, [measured], bench.events)}", flush=True)
+
+    keep("ship alone", ship_alone(bench))
+    keep("fold alone", fold_alone(bench))
+    if not bench.rows.exists():
+        copy_rows_out(bench)
+    execute("TRUNCATE metering_event")
+    keep("raw COPY, no index", raw_copy(bench, ""))
+    keep("raw COPY, all indexes and checks", raw_copy(bench, "INCLUDING INDEXES INCLUDING CONSTRAINTS"))
+    execute("DROP TABLE raw")
+    keep("end to end", end_to_end(bench))
+
+
+def line(name: str, measured: list[Measured], events: int) -> str:
+    """A row of the table: medians of the rounds, and what was the most of memory."""
+    rates = [events / each.wall_s for each in measured]
+    cpu = [
+        f"{who} {statistics.median(each.cpu_s[who] for each in measured) / events * 1e6:.1f}"
+        for who in measured[0].cpu_s
+    ]
+    rss = [
+        f"{who} {max(each.rss_mb[who] for each in measured):.0f}"
+        for who in ("shipper", "worker")
+        if who in measured[0].rss_mb
+    ]
+    spread = f"{min(rates):,.0f} to {max(rates):,.0f}"
+    return f"| {name} | {statistics.median(rates):,.0f} ({spread}) | {', '.join(cpu)} | {', '.join(rss)} |"
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser()
+    asked.add_argument("--events", type=int, default=1_000_000)
+    asked.add_argument("--rounds", type=int, default=3)
+    given = asked.parse_args()
+    with tempfile.TemporaryDirectory(prefix="tokenworks-bench-") as name:
+        os.environ["TOKENWORKS_HOME"] = name
+        os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+        home = Path(name)
+        with embedded.hold(home):
+            bench = Bench(home, given.events)
+            django.setup()
+            subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, check=True)
+            write_journals(bench.pristine, JOURNALS, given.events)
+            found: dict[str, list[Measured]] = {}
+            for round_number in range(given.rounds):
+                print(f"round {round_number + 1}", flush=True)
+                run_round(bench, found)
+            print("| | events/s (spread) | CPU us/event | peak RSS, MB |\n|---|---|---|---|")
+            for label, measured in found.items():
+                print(line(label, measured, given.events))
+
+
+if __name__ == "__main__":
+    main()
