@@ -9,6 +9,7 @@ import logging
 
 from gateway.asgi import JSON_TYPE, Headers, Request
 from gateway.attempt import Attempt, now_us
+from gateway.chunks import Place
 from gateway.errors import Refusal, UpstreamBroken, UpstreamSilent
 from gateway.sse import EventSplitter, EventTooLarge, data_of, event_of
 from gateway.troubles import Abandoned, UpstreamCut, UpstreamTimeout, UpstreamTrouble
@@ -95,6 +96,11 @@ async def relay_rejection(attempt: Attempt, connection: Connection, request: Req
     await request.answer(status, body, *headers)
 
 
+def joined(framed: bytes, places: list[Place]) -> bytes:
+    """The data of chunks without their frames."""
+    return b"".join([framed[begin:end] for begin, end in places])
+
+
 class StreamRelay:
     """Relays one streamed answer. One task watches the caller; nothing else is made for an event but its bytes."""
 
@@ -146,7 +152,7 @@ class StreamRelay:
         if not kind.startswith(b"text/event-stream"):
             raise GarbledAnswer(f"The upstream answered a stream with {kind!r}.")
         while True:
-            ended = await self._connection.pass_on(self._pass_on)
+            ended = await self._connection.pass_on(self)
             if ended:
                 self._take(self._splitter.finish())
             if self._stream.done:
@@ -159,14 +165,36 @@ class StreamRelay:
             if self._out:
                 await self._write(self._taken_out(), more=True)
 
-    def _pass_on(self, piece: bytes) -> bool:
-        """Count what came and write it to the caller, as long as nothing has to be waited for."""
+    def take_chunks(self, framed: bytes, places: list[Place]) -> bool:
+        """As `take`, of whole chunks in their frames: where each is an event that stays as it is, so do the frames."""
         stream = self._stream
-        data = self._splitter.data_of_one(piece)
+        if self._out or not self._request.writable:
+            return self.take(joined(framed, places))
+        for number, (begin, end) in enumerate(places):
+            data = self._splitter.data_of_one(framed, begin, end)
+            if data is None or not data.startswith(b"{"):  # Such as [DONE].
+                self._out += (framed[slice(*place)] for place in places[:number])
+                return self.take(joined(framed, places[number:]))
+            kept = stream.take(data)
+            if kept is not data or stream.failed:
+                self._out += (framed[slice(*place)] for place in places[:number])
+                self._put(framed[begin:end], data, kept)
+                rest = joined(framed, places[number + 1 :])
+                return self.take(rest) if rest and not stream.failed else self._pass_on()
+        self._request.write_frames_now(framed)
+        return True
+
+    def take(self, piece: bytes) -> bool:
+        """Count what came and write it to the caller, as long as nothing has to be waited for."""
+        data = self._splitter.data_of_one(piece, 0, len(piece))
         if data is None:
             self._take(self._splitter.feed(piece))
         else:  # As most are: then nothing is built but the bytes to write.
             self._take_one(piece, data)
+        return self._pass_on()
+
+    def _pass_on(self) -> bool:
+        stream = self._stream
         if stream.done or stream.failed:
             return False
         out = self._out
@@ -192,6 +220,10 @@ class StreamRelay:
         kept = stream.take(data)
         if stream.done and (owed := stream.owed()) is not None:
             self._out.append(event_of(owed))
+        self._put(event, data, kept)
+
+    def _put(self, event: bytes, data: bytes, kept: bytes | None) -> None:
+        """What the caller is to see of an event goes behind what waits."""
         if kept is data:
             self._out.append(event)
         elif kept is not None:
