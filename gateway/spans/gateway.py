@@ -26,7 +26,7 @@ KEY = "tokenworks.spans"  # Where a request's scope holds its RequestSpans.
 
 
 class SpannedRequest(Request):
-    """Notes its id and the status of its answer, and tells the worker whose part its work is."""
+    """Notes its id, the status of its answer and why that finished, and tells the worker whose part its work is."""
 
     __slots__ = ("spans",)
 
@@ -48,7 +48,24 @@ class SpannedRequest(Request):
 
     async def answer(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
         self.spans.status = status
+        if self.spans.sampled:
+            self.spans.gives(body)
         await super().answer(status, body, *headers)
+
+    async def write(self, body: bytes, *, more: bool) -> None:
+        if self.spans.sampled:
+            self.spans.gives(body)
+        await super().write(body, more=more)
+
+    def write_now(self, body: bytes) -> None:
+        if self.spans.sampled:
+            self.spans.gives(body)
+        super().write_now(body)
+
+    def write_frames_now(self, framed: bytes) -> None:
+        if self.spans.sampled:
+            self.spans.gives(framed)
+        super().write_frames_now(framed)
 
 
 class SpannedAttempt(Attempt):
@@ -78,7 +95,7 @@ class SpannedAttempt(Attempt):
             self._span.set_status(StatusCode.ERROR)
             self._span.end()
             raise
-        self._spans.end_attempt(self._span, closed)
+        self._spans.closed(self._span, closed)
         return closed
 
 

@@ -1,5 +1,7 @@
 """The spans of one request: what came in, and each attempt at a worker."""
 
+import re
+
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -27,6 +29,10 @@ from providers.dialects.dialect import Call
 from providers.snapshot import Deployment
 from tenants.snapshot import Principal
 
+# Within a string of JSON each quotation mark has a backslash before it, so this is found as a member only.
+FINISH_REASON = re.compile(rb'"finish_reason": ?"([a-z_]{1,32})"')
+FINISH_REASONS_MAX = 128  # As many as the answers that one call may ask for.
+FINISH_WITHIN_BYTES = 2**20  # What is longer is not searched.
 POOL = "pool"  # The kind of upstream that is ours, and may know our callers' traces.
 
 _propagator = TraceContextTextMapPropagator()
@@ -53,9 +59,12 @@ class RequestSpans:
         self.status: int | None = None
         self.error: str | None = None
         self.headers = b""  # Lines for the upstream of the current attempt.
+        self._finish_reasons: list[str] = []
+        self._closed: tuple[Span, int] | None = None  # The last attempt's, and when it was closed.
 
     def begin_attempt(self, opened: Opened, call: Call, deployment: Deployment, base_url: str) -> Span:
         """The span of an attempt; it is the parent of whatever the worker tells of it."""
+        self._end_attempt()
         self.attempts += 1
         span = self._tracer.start_span(
             span_name(call.kind.value, deployment.model_name),
@@ -71,7 +80,8 @@ class RequestSpans:
         self.headers = headers_of(span) if deployment.upstream_kind == POOL else b""
         return span
 
-    def end_attempt(self, span: Span, closed: Closed) -> None:
+    def closed(self, span: Span, closed: Closed) -> None:
+        """The attempt's record was written. Its span goes out when the answer has: only that says why it finished."""
         if self.sampled:
             said = of_closed(closed)
             span.set_attributes(said)
@@ -80,7 +90,12 @@ class RequestSpans:
             self.span.set_attribute("tokenworks.outcome", said["tokenworks.outcome"])
             # A caller's own mistake, found by the upstream, is no error of this service.
             self.error = error_of(closed) if closed.outcome != Outcome.UPSTREAM_REJECTED else None
-        span.end(closed.closed_at_us * 1000)
+        self._closed = (span, closed.closed_at_us * 1000)
+
+    def gives(self, answer: bytes) -> None:
+        """A part of the answer goes to the caller: whole events, or all of it."""
+        if len(answer) <= FINISH_WITHIN_BYTES and len(self._finish_reasons) < FINISH_REASONS_MAX:
+            self._finish_reasons += [reason.decode() for reason in FINISH_REASON.findall(answer)]
 
     def refused(self, refusal: Refusal, principal: Principal | None) -> None:
         """An error of ours is the answer, or the end of one."""
@@ -101,7 +116,17 @@ class RequestSpans:
             if self.error is not None:
                 self.span.set_attribute(ERROR, self.error)
                 self.span.set_status(StatusCode.ERROR)
+        self._end_attempt()
         self.span.end(now_us() * 1000)
+
+    def _end_attempt(self) -> None:
+        if self._closed is None:
+            return
+        span, ended_at_ns = self._closed
+        if self._finish_reasons:
+            span.set_attribute("gen_ai.response.finish_reasons", self._finish_reasons[:FINISH_REASONS_MAX])
+        span.end(ended_at_ns)
+        self._closed = None
 
     def _name(self, offering: str) -> None:
         self.span.update_name(span_name(self._operation, offering))

@@ -83,6 +83,8 @@ def values(attributes: Any) -> dict[str, Any]:
 
 
 def value(given: AnyValue) -> Any:
+    if given.WhichOneof("value") == "array_value":
+        return [value(each) for each in given.array_value.values]
     return getattr(given, given.WhichOneof("value") or "string_value")
 
 

@@ -43,6 +43,7 @@ from tests.gateway.test_metrics import SECRET, run_with, values
 from tests.gateway.upstreams import (
     CACHED,
     COMPLETION,
+    DONE,
     PROMPT,
     REASONING,
     STREAM_HEAD,
@@ -134,6 +135,7 @@ async def test_a_call_is_a_request_and_an_attempt_that_say_what_is_billed(
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "model-at-worker",
         "gen_ai.request.max_tokens": 99,
+        "gen_ai.response.finish_reasons": ["stop"],
         "gen_ai.usage.input_tokens": PROMPT,
         "gen_ai.usage.cache_read.input_tokens": CACHED,
         "gen_ai.usage.output_tokens": COMPLETION,
@@ -171,7 +173,35 @@ async def test_a_stream_says_how_long_its_first_event_took(
     assert attempt.says["tokenworks.first_byte_us"] == waited_us
     assert attempt.says["gen_ai.response.time_to_first_chunk"] == waited_us / 1_000_000
     assert attempt.says["gen_ai.usage.output_tokens"] == COMPLETION
+    assert attempt.says["gen_ai.response.finish_reasons"] == ["stop"]
     assert collector.the_request().says["http.response.status_code"] == 200
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"stream": True},
+        {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}},
+    ],
+)
+async def test_every_answer_of_a_call_says_why_it_finished_and_no_answer_says_it_of_another(
+    home: Path, upstream: Upstream, collector: Collector, asked: dict[str, Any]
+) -> None:
+    lies = '"finish_reason":"content_filter"'
+    if asked:
+        ends = [event("", running(PROMPT, 1), reason, choice) for choice, reason in enumerate(("length", "stop"))]
+        upstream.answer = streams(event(lies, running(PROMPT, 1)), *ends, event(usage=running(PROMPT, 2)), DONE)
+    else:
+        both = [
+            {"index": index, "message": {"role": "assistant", "content": lies}, "finish_reason": reason}
+            for index, reason in enumerate(("length", "stop"))
+        ]
+        upstream.answer = says(whole(json.dumps({"choices": both, "usage": running(PROMPT, 2)}).encode()))
+    async with spanned(home, collector, upstream) as gateway:
+        assert (await post(gateway, chat(n=2, **asked))).status == 200
+    said = collector.the_attempt().says
+    assert (said["gen_ai.response.finish_reasons"], said["gen_ai.request.choice.count"]) == (["length", "stop"], 2)
 
 
 async def test_a_retried_request_has_two_attempts_and_no_error(
