@@ -14,17 +14,26 @@ QUARTER = timedelta(minutes=15)  # Every civil time zone in use is a multiple of
 BATCHES_AT_ONCE = 50
 DIFFERENCES_MAX = 1_000
 
-_KEY = "tenant_id, start, project_id, api_key_id, offering, deployment, grade, service_tier, billed, unit"
-# An event gives one row for each unit that was reported, and one "request".
+_KEY_OF_EVENTS = "tenant_id, start, project_id, api_key_id, offering, deployment, grade, service_tier, billed"
+_KEY = f"{_KEY_OF_EVENTS}, unit"
+# Events are summed once, all their units side by side, and only the sums become a row for each unit that was reported
+# and one "request". Twelve rows an event, summed by unit, took 20 times as long.
 _UNITS_OF_EVENTS = f"""
-    SELECT tenant_id, date_bin('15 minutes', occurred_at, timestamptz 'epoch') AS start, project_id, api_key_id,
-           offering, deployment, grade, service_tier, billed, unit, sum(sign * counted)::bigint AS quantity
-    FROM metering_event
-    CROSS JOIN LATERAL (VALUES {", ".join(f"('{unit}', {unit})" for unit in REPORTED_UNITS)}, ('{Unit.REQUEST}', 1))
-        AS units (unit, counted)
-    WHERE counted IS NOT NULL AND {{events}}
-    GROUP BY {_KEY}
+    WITH sums AS MATERIALIZED (
+        SELECT tenant_id, date_bin('15 minutes', occurred_at, timestamptz 'epoch') AS start, project_id, api_key_id,
+               offering, deployment, grade, service_tier, billed,
+               {", ".join(f"sum(sign * {unit})::bigint AS {unit}" for unit in REPORTED_UNITS)}, sum(sign) AS requests
+        FROM metering_event WHERE {{events}} GROUP BY {_KEY_OF_EVENTS}
+    )
+    SELECT {_KEY}, quantity
+    FROM sums
+    CROSS JOIN LATERAL (
+        VALUES {", ".join(f"('{unit}', {unit})" for unit in REPORTED_UNITS)}, ('{Unit.REQUEST}', requests)
+    ) AS units (unit, quantity)
+    WHERE quantity IS NOT NULL
 """  # noqa: S608 - made of constants; values are parameters
+# Few keys hold many events, so they are hashed and not sorted: the planner, which cannot know this, would sort them.
+_HASH_THE_SUMS = "SELECT set_config('enable_sort', 'off', true), set_config('work_mem', '32MB', true)"
 # Every folder writes buckets in the order of their key. Without it two of them would lock each other out.
 _FOLD = f"""
     INSERT INTO metering_bucket AS bucket ({_KEY}, quantity, updated_at)
@@ -74,6 +83,7 @@ def fold_batches(limit: int = BATCHES_AT_ONCE) -> int:
         claimed = list(unfolded.values_list("id", flat=True)[:limit])
         if claimed:
             now = timezone.now()
+            cursor.execute(_HASH_THE_SUMS)
             cursor.execute(_FOLD, {"now": now, "batches": claimed})
             Batch.objects.filter(id__in=claimed).update(folded_at=now)
     return len(claimed)
