@@ -17,6 +17,7 @@ from gateway.upstream import Connection, request_headers
 from metering.usage import Outcome
 from providers.dialects import DIALECTS
 from providers.dialects.dialect import Call, Kind
+from providers.dialects.members import Pieces
 from providers.snapshot import Deployment
 from tenants.snapshot import Principal
 
@@ -106,7 +107,7 @@ async def relay(
     request: Request,
     call: Call,
     deployment: Deployment,
-    body: bytes,
+    body: Pieces,
     connection: Connection,
     attempt: Attempt,
 ) -> None:
@@ -114,7 +115,7 @@ async def relay(
     call_format = DIALECTS[deployment.dialect][call.kind]
     stream = call_format.follow(call) if call.streamed else None
     try:
-        connection.send(call_format.path, HEADERS + request.id_line, body)
+        connection.send(call_format.path, HEADERS + request.id_line, *body)
         if stream is None:
             await relay_whole(attempt, connection, call_format, request)
         else:

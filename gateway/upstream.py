@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import httptools
+from msgspec import Raw
 
 from gateway.chunks import Place, chunks_of
 from gateway.troubles import Abandoned, AnswerTooLarge, UpstreamCut, UpstreamGarbled, UpstreamTimeout, UpstreamTrouble
@@ -102,16 +103,20 @@ class Connection(asyncio.Protocol):
         self.silent_since = self._loop.time()
         self._transport.write(b"GET %b HTTP/1.1\r\nhost: %b\r\nuser-agent: tokenworks\r\n\r\n" % (path, self._host))
 
-    def send(self, path: bytes, headers: bytes, body: bytes) -> None:
-        """POST. `headers` are whole lines; host and length are added. Never waits, and is never repeated."""
+    def send(self, path: bytes, headers: bytes, *body: Raw | bytes) -> None:
+        """POST. `headers` are whole lines; host and length are added. Never waits, and is never repeated.
+
+        The body may come in pieces. Large ones are not copied, so they must not change.
+        """
         self._begin()
         self.busy = True
         self.silent_since = self._loop.time()
-        head = b"POST %b HTTP/1.1\r\nhost: %b\r\n%bcontent-length: %d\r\n\r\n" % (path, self._host, headers, len(body))
-        if len(body) <= JOIN_BYTES_MAX:
-            self._transport.write(head + body)
+        size = sum(map(len, body))
+        head = b"POST %b HTTP/1.1\r\nhost: %b\r\n%bcontent-length: %d\r\n\r\n" % (path, self._host, headers, size)
+        if size <= JOIN_BYTES_MAX:
+            self._transport.write(b"".join((head, *body)))
         else:
-            self._transport.writelines((head, body))
+            self._transport.writelines([head, *(memoryview(piece) for piece in body)])
 
     async def head(self) -> int:
         """Wait for the answer's status and headers. Raises UpstreamTrouble."""

@@ -2,7 +2,6 @@
 
 from msgspec import Raw, structs
 
-from providers.dialects import members
 from providers.dialects.dialect import Call, Kind
 
 FIELD = "max_tokens"  # What a call without a limit of its own gets; every engine knows it.
@@ -24,4 +23,4 @@ def limited(call: Call, tokens: int) -> Call:
         return call
     limits = {name: min(asked, tokens) for name, asked in call.output_limits.items()} or {FIELD: tokens}
     changed = {**call.members, **{name: Raw(b"%d" % limit) for name, limit in limits.items()}}
-    return structs.replace(call, members=changed, output_limits=limits, body=members.join(changed))
+    return structs.replace(call, members=changed, output_limits=limits, body=b"")

@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from metering.usage import Usage, UsageSource
+from providers.dialects.members import Pieces
 
 
 class InvalidRequest(ValueError):
@@ -35,7 +36,7 @@ class Call(msgspec.Struct, frozen=True):
 
     kind: Kind
     model: str
-    body: bytes  # As it came.
+    body: bytes  # As it came; empty where the members were changed since.
     members: dict[str, msgspec.Raw]  # Its members, each value as it came.
     streamed: bool = False
     usage_wanted: bool = False  # An event with the usage, before the end of the stream.
@@ -87,8 +88,11 @@ class CallFormat(Protocol):
 
     path: bytes
 
-    def request_body(self, call: Call, model_name: str) -> bytes:
-        """The body to send, for the model's name at the upstream; it always asks for the usage."""
+    def request_body(self, call: Call, model_name: str) -> Pieces:
+        """The body to send, for the model's name at the upstream; it always asks for the usage.
+
+        It comes in pieces, of which the large ones are the caller's own: a body with images is so not copied once more.
+        """
         ...
 
     def count(self, body: bytes) -> Counted:

@@ -8,6 +8,8 @@ from msgspec import Raw
 # What reading hostile JSON may raise: not JSON, wrong type, names that are not UTF-8, nested too deeply.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
+Pieces = list[Raw | bytes]  # A document in pieces: together, in this order, they are it.
+
 _encode_name = msgspec.json.Encoder().encode
 _read = msgspec.json.Decoder(dict[str, Raw]).decode
 
@@ -19,12 +21,17 @@ def read(document: bytes) -> dict[str, Raw]:
 
 def join(members: Mapping[str, Raw | bytes]) -> bytes:
     """The object of these members. Its values are copied once, for they may be large."""
-    pieces: list[Raw | bytes] = []
+    return b"".join(pieces_of(members))
+
+
+def pieces_of(members: Mapping[str, Raw | bytes]) -> Pieces:
+    """The object of these members, in pieces. Its values are not copied."""
+    pieces: Pieces = []
     for name, value in members.items():
         pieces += (b",", _encode_name(name), b":", value)
     pieces[:1] = [b"{"]
     pieces.append(b"}")
-    return b"".join(pieces)
+    return pieces
 
 
 def are_all_of(members: Mapping[str, Raw], document: bytes) -> bool:

@@ -9,7 +9,7 @@ from msgspec import Meta, Raw
 from metering.usage import UsageSource
 from providers.dialects import members
 from providers.dialects.dialect import Call, Counted, GarbledAnswer, InvalidRequest, Kind
-from providers.dialects.members import UNREADABLE
+from providers.dialects.members import UNREADABLE, Pieces
 from providers.dialects.openai_stream import OpenAIStream
 from providers.dialects.openai_usage import UsageCount
 
@@ -117,12 +117,12 @@ class ChoicesFormat:
     def __init__(self, path: bytes) -> None:
         self.path = path
 
-    def request_body(self, call: Call, model_name: str) -> bytes:
+    def request_body(self, call: Call, model_name: str) -> Pieces:
         if not call.streamed:
             return body_for(call, model_name)
         asked = call.members.get("stream_options")
         options = members.read(asked) if asked is not None and bytes(asked) != b"null" else {}
-        return members.join(
+        return members.pieces_of(
             {
                 **call.members,
                 "model": msgspec.json.encode(model_name),
@@ -141,11 +141,11 @@ class ChoicesFormat:
         return OpenAIStream(call.usage_wanted, call.running_usage_wanted, call.prompts, call.answers)
 
 
-def body_for(call: Call, model_name: str) -> bytes:
+def body_for(call: Call, model_name: str) -> Pieces:
     """What was read of the caller's body; its own bytes, where they are just that and nothing has to change.
 
     Bytes that hold a name twice never go on: an upstream that takes the first one would see other limits.
     """
     if model_name == call.model and members.are_all_of(call.members, call.body):
-        return call.body
-    return members.join({**call.members, "model": msgspec.json.encode(model_name)})
+        return [call.body]
+    return members.pieces_of({**call.members, "model": msgspec.json.encode(model_name)})

@@ -4,7 +4,7 @@ import msgspec
 from msgspec import Raw, structs
 
 from providers.dialects.dialect import AnswerStream, Call, Counted, GarbledAnswer, Kind
-from providers.dialects.members import UNREADABLE
+from providers.dialects.members import UNREADABLE, Pieces
 from providers.dialects.openai_calls import body_for, model_of, read_members, reported, required
 from providers.dialects.openai_texts import TEXTS, number_of_texts
 
@@ -31,7 +31,7 @@ class EmbeddingsFormat:
     def __init__(self, path: bytes) -> None:
         self.path = path
 
-    def request_body(self, call: Call, model_name: str) -> bytes:
+    def request_body(self, call: Call, model_name: str) -> Pieces:
         return body_for(call, model_name)
 
     def count(self, body: bytes) -> Counted:

@@ -136,3 +136,12 @@ def test_a_streamed_answer_counts_as_the_same_answer_in_one_piece(
 def test_usage_is_taken_out_byte_for_byte() -> None:
     stream = OpenAIStream(False, False)
     assert stream.take(event("ä", running(1, 1))[6:-2]) == event("ä")[6:-2]
+
+
+def test_a_large_body_is_sent_on_without_a_copy() -> None:
+    image = "x" * 100_000
+    call = read_call(body(stream=True, messages=[{"role": "user", "content": image}]))
+    pieces = ChoicesFormat(b"/").request_body(call, "model-at-worker")
+    (large,) = (piece for piece in pieces if len(piece) > len(image))
+    assert large is call.members["messages"]
+    assert json.loads(b"".join(pieces))["messages"][0]["content"] == image
