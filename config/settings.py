@@ -87,6 +87,15 @@ TOKENWORKS_SPANS_URL = env.url("TOKENWORKS_SPANS_URL", "", ("http", "https"))
 # How many requests become spans, in percent of those whose callers do not decide it by their traceparent.
 TOKENWORKS_SPANS_PERCENT = env.integer("TOKENWORKS_SPANS_PERCENT", 100, minimum=0, maximum=100)
 
+# How often each worker's engine is asked for its own token counters, in seconds; 0: never.
+TOKENWORKS_ENGINE_READ_INTERVAL_S = env.integer("TOKENWORKS_ENGINE_READ_INTERVAL_S", 15, minimum=0, maximum=600)
+# How many days these readings are kept; an hour that drifts is compared again for as long.
+TOKENWORKS_ENGINE_READINGS_DAYS = env.integer("TOKENWORKS_ENGINE_READINGS_DAYS", 7, minimum=1, maximum=90)
+# How far apart engines and events may be in an hour of a pool, in percent of the larger count.
+TOKENWORKS_ENGINE_DRIFT_PERCENT = env.integer("TOKENWORKS_ENGINE_DRIFT_PERCENT", 2, minimum=0, maximum=100)
+# How many tokens apart they may be whatever the percentage, for an hour with little traffic.
+TOKENWORKS_ENGINE_DRIFT_TOKENS = env.integer("TOKENWORKS_ENGINE_DRIFT_TOKENS", 50_000, minimum=0, maximum=10**12)
+
 # Mail: console:// prints it, smtp://user:password@host:port sends it (smtps:// with TLS from the first byte).
 TOKENWORKS_EMAIL_URL = env.url("TOKENWORKS_EMAIL_URL", "console://", ("console", "smtp", "smtps", "file"))
 DEFAULT_FROM_EMAIL = env.text("TOKENWORKS_EMAIL_FROM", "billing@localhost")

@@ -4,7 +4,7 @@ from django.contrib import admin
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from inference.models import CostShare, Hardware, Pool, PoolHour, Worker
+from inference.models import CostShare, EngineHour, Hardware, Pool, PoolHour, Worker, WorkerReading
 from providers.admin import FinalNamesAdmin
 from tenants.read_only import ReadOnly
 
@@ -89,3 +89,41 @@ class PoolHourAdmin(ReadOnly, ModelAdmin):
     @admin.display(boolean=True)
     def overcommitted(self, row: PoolHour) -> bool:
         return row.overcommitted
+
+
+@admin.register(WorkerReading)
+class WorkerReadingAdmin(ReadOnly, ModelAdmin):
+    list_display = ["at", "worker", "prompt_tokens", "generation_tokens", "engine", "started_at", "problem"]
+    list_filter = [("problem", admin.EmptyFieldListFilter), "worker"]
+    list_select_related = ["worker"]
+    show_full_result_count = False
+
+
+@admin.register(EngineHour)
+class EngineHourAdmin(ReadOnly, ModelAdmin):
+    list_display = [
+        "hour_start",
+        "pool",
+        "state",
+        "engine_input",
+        "our_input",
+        "input_difference",
+        "engine_output",
+        "our_output",
+        "output_difference",
+        "counters",
+        "workers",
+        "restarts",
+        "gap_s",
+    ]
+    list_filter = ["drifts", "pool"]
+    list_select_related = ["pool__upstream"]
+    date_hierarchy = "hour_start"
+    show_full_result_count = False
+
+    # unfold brings no types.
+    @display(label={"agrees": "success", "drifts": "danger", "not whole": "warning"})  # type: ignore[untyped-decorator]
+    def state(self, row: EngineHour) -> str:
+        if not row.whole:
+            return "not whole"
+        return "drifts" if row.drifts else "agrees"

@@ -280,3 +280,74 @@ class CostShare(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pool_hour}: tenant {self.tenant_id}, {self.offering}"
+
+
+class WorkerReading(models.Model):
+    """What a worker's engine said of its own token counters, or why it could not be read.
+
+    Counters begin at zero with the engine's process. Only inference/engine_readings.py writes and deletes these.
+    """
+
+    worker = models.ForeignKey(Worker, on_delete=models.CASCADE, related_name="readings")
+    at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, help_text="When the engine's process began; null: it does not say.")
+    prompt_tokens = models.BigIntegerField(null=True)
+    generation_tokens = models.BigIntegerField(null=True)
+    engine = models.CharField(max_length=40, blank=True, help_text="By whose names the counters were found.")
+    problem = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["-at"]
+        indexes = [models.Index(fields=["worker", "at"], name="reading_worker_at")]
+        constraints = [
+            _holds(
+                "counts_or_problem",
+                Q(problem="", prompt_tokens__gte=0, generation_tokens__gte=0)
+                | (~Q(problem="") & Q(prompt_tokens=None, generation_tokens=None)),
+                "A reading has both counts or a problem.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.worker} {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class EngineHour(models.Model):
+    """What the engines of a pool counted within an hour, beside our events. Written by inference.engine_hours."""
+
+    pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="engine_hours")
+    hour_start = models.DateTimeField()
+    engine_input = models.BigIntegerField()
+    engine_output = models.BigIntegerField()
+    our_input = models.BigIntegerField()
+    our_output = models.BigIntegerField()
+    drifts = models.BooleanField(help_text="Further apart than what is tolerated.")
+    counters = models.CharField(max_length=200, blank=True, help_text="Whose names of counters were found.")
+    workers = models.IntegerField()
+    readings = models.IntegerField()
+    restarts = models.IntegerField(help_text="What an engine counted after its last reading before each is not known.")
+    gap_s = models.IntegerField(help_text="Seconds in which a worker was not read, over all workers.")
+    computed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-hour_start", "pool_id"]
+        verbose_name_plural = "engine reconciliation"
+        constraints = [models.UniqueConstraint(fields=["pool", "hour_start"], name="inference_enginehour_once")]
+
+    def __str__(self) -> str:
+        return f"{self.pool} {self.hour_start:%Y-%m-%d %H:%M}"
+
+    @property
+    def input_difference(self) -> int:
+        """The engines' count less ours."""
+        return self.engine_input - self.our_input
+
+    @property
+    def output_difference(self) -> int:
+        """The engines' count less ours."""
+        return self.engine_output - self.our_output
+
+    @property
+    def whole(self) -> bool:
+        """Every worker was read all the time, so that the two can be held against each other."""
+        return self.gap_s == 0 and self.workers > 0

@@ -16,4 +16,19 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "inference.tasks.allocate_hours",
         "schedule": crontab(minute="5"),
     },
+    "inference: hold what engines counted against events": {
+        "task": "inference.tasks.compare_engines",
+        "schedule": crontab(minute="*/5"),
+    },
+    "inference: forget old readings of engines": {
+        "task": "inference.tasks.forget_readings",
+        "schedule": crontab(hour="2", minute="20"),
+    },
 }
+
+
+def reading_every(interval_s: int) -> dict[str, dict[str, Any]]:
+    """Reads the engines' own counters so often; 0: never."""
+    options = {"expires": interval_s}
+    task = {"task": "inference.tasks.read_engines", "schedule": interval_s, "options": options}
+    return {"inference: read what engines counted": task} if interval_s else {}

@@ -1,9 +1,12 @@
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from inference.models import Hardware, Pool, PoolHour, Worker
+from inference import engine_hours
+from inference.models import HOUR, EngineHour, Hardware, Pool, PoolHour, Worker, WorkerReading
 from inference.pool_hours import allocate_hour
 from tests.inference.samples import NOON, Use
 
@@ -16,11 +19,13 @@ def page(client: Client, olga: User) -> Client:
     return client
 
 
-@pytest.mark.parametrize("table", ["hardware", "pool", "worker", "poolhour"])
+@pytest.mark.parametrize("table", ["hardware", "pool", "worker", "poolhour", "enginehour", "workerreading"])
 def test_every_list_opens(page: Client, pool: Pool, use: Use, table: str) -> None:
     use(72_000)
     allocate_hour(pool, NOON)
-    Worker.objects.create(pool=pool, base_url="http://gpu", engine="simulator")
+    worker = Worker.objects.create(pool=pool, base_url="http://gpu", engine="simulator")
+    WorkerReading.objects.create(worker=worker, at=NOON, problem="ConnectError: refused")
+    engine_hours.compare(pool, NOON, NOON + HOUR)
     assert page.get(reverse(f"admin:inference_{table}_changelist")).status_code == 200
 
 
@@ -56,3 +61,18 @@ def test_an_operator_adds_a_worker_to_a_pool(page: Client, pool: Pool) -> None:
     )
     assert answer.status_code == 302
     assert Worker.objects.get().pool == pool
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [({"gap_s": 60}, "not whole"), ({"gap_s": 0, "drifts": True}, "drifts"), ({"gap_s": 0}, "agrees")],
+)
+def test_the_reconciliation_says_of_each_hour_whether_engine_and_events_agree(
+    page: Client, pool: Pool, change: dict[str, Any], state: str
+) -> None:
+    Worker.objects.create(pool=pool, base_url="http://gpu", engine="simulator")
+    row = engine_hours.compare(pool, NOON, NOON + HOUR)
+    EngineHour.objects.update(**change)
+    assert state in page.get(reverse("admin:inference_enginehour_changelist")).text
+    assert page.post(reverse("admin:inference_enginehour_add")).status_code == 403
+    assert row.workers == 1
