@@ -123,10 +123,7 @@ class Admission:
 
     def _bounds(self, terms: Terms, request: Request, sold: Sold, call: Call) -> dict[Draws, Bound]:
         """The most that a request can draw, of all that the caller's quotas count."""
-        # A token is at least a byte of the body, except where the body names an image or a file.
-        input_max = sold.offering.context_tokens_max
-        if b"_url" not in call.body and b"file_id" not in call.body:
-            input_max = min(len(call.body), input_max)
+        input_max = pricing.input_tokens_max(call, sold.offering.context_tokens_max)
         answers = call.prompts * call.answers
         bounds: dict[Draws, Bound] = {}
         for draws in terms.drawn:

@@ -6,6 +6,10 @@ from typing import NamedTuple
 from billing.rating import Prices, Tariff
 from billing.windows import nano
 from metering.usage import INPUT_UNITS, OUTPUT_UNITS, Unit, Usage
+from providers.dialects.dialect import Call, Kind
+
+TEMPLATE_TOKENS = 256  # Of a chat template besides messages: dates, a default system prompt, how to call tools.
+TOOLS_FACTOR = 2  # Of the bytes of `tools`, besides themselves: a template may write each bracket on a line of its own.
 
 
 class NoPrice(Exception):
@@ -24,6 +28,21 @@ class Bound(NamedTuple):
     def affords(self, amount: int) -> int:
         """How long each answer may be for that."""
         return (amount - self.fixed) // self.each if self.each else 2**53
+
+
+def input_tokens_max(call: Call, context_tokens_max: int) -> int:
+    """What a call can be in tokens, for the engine that reads it.
+
+    A token is at least a byte of what the caller wrote, and what a template writes around a message is less than the
+    message's own braces and names. What it writes around all of them has an allowance, and so have the blanks
+    with which it sets tools apart. Nobody knows how many tokens an image or a file is: that may be the whole context.
+    """
+    if b"_url" in call.body or b"file_id" in call.body:
+        return context_tokens_max
+    tokens = len(call.body)
+    if call.kind is Kind.CHAT:
+        tokens += TEMPLATE_TOKENS + TOOLS_FACTOR * len(call.members.get("tools", b""))
+    return min(tokens, context_tokens_max)
 
 
 def tokens_bound(input_tokens_max: int, answers: int) -> Bound:

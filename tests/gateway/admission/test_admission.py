@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from billing.windows import BASE
+from gateway.admission.pricing import TEMPLATE_TOKENS
 from tests.gateway.admission.limiting import (
     COST,
     KEY,
@@ -98,7 +99,7 @@ async def test_near_its_end_a_budget_clamps_the_answer_and_says_so(
     home: Path, counters_url: str, upstream: Upstream
 ) -> None:
     body = json.dumps(chat()).encode()
-    async with limited(home, counters_url, upstream, budget(len(body) + 7)) as gateway:
+    async with limited(home, counters_url, upstream, budget(len(body) + TEMPLATE_TOKENS + 7)) as gateway:
         answered = await post(gateway, body)
     assert answered.status == 200
     assert answered.headers["x-tokenworks-max-tokens"] == "7"
@@ -109,7 +110,8 @@ async def test_a_budget_replaces_the_callers_own_limits_and_shares_them_among_it
     home: Path, counters_url: str, upstream: Upstream
 ) -> None:
     body = json.dumps(chat(max_completion_tokens=40, n=2)).encode()
-    async with limited(home, counters_url, upstream, budget((len(body) + 21) * 2, is_money=True)) as gateway:
+    affords = (len(body) + TEMPLATE_TOKENS + 21) * 2
+    async with limited(home, counters_url, upstream, budget(affords, is_money=True)) as gateway:
         answered = await post(gateway, body)
     assert answered.headers["x-tokenworks-max-tokens"] == "2"
     assert upstream.received[0].json["max_completion_tokens"] == 2
@@ -133,7 +135,7 @@ async def test_held_by_running_requests_is_429_and_not_402(home: Path, counters_
 
     upstream.answer = slow
     body = chat(max_tokens=50)
-    hold = len(json.dumps(body)) + 50
+    hold = len(json.dumps(body)) + TEMPLATE_TOKENS + 50
     async with limited(home, counters_url, upstream, budget(hold + 10)) as gateway:
         first = asyncio.create_task(post(gateway, body))
         await upstream.arrived.wait()
@@ -161,7 +163,7 @@ async def test_requests_of_a_minute_are_limited(
 async def test_tokens_of_a_minute_are_limited_and_unused_ones_come_back(
     home: Path, counters_url: str, upstream: Upstream
 ) -> None:
-    hold = len(json.dumps(chat(max_tokens=50))) + 50
+    hold = len(json.dumps(chat(max_tokens=50))) + TEMPLATE_TOKENS + 50
     async with limited(home, counters_url, upstream, limit(tokens_per_minute=hold + USED - 1)) as gateway:
         assert (await ask(gateway)).status == 200
         assert_refused(await ask(gateway), 429, "rate_limit_exceeded")

@@ -63,7 +63,9 @@ async def test_a_lease_is_worked_out_though_the_journal_was_shipped_and_its_gate
     home: Path, counters_url: str, store: "redis.Redis", upstream: Upstream
 ) -> None:
     upstream.answer = says(whole(completion()))
-    async with limited(home, counters_url, upstream, budget(10**6), journal_segment_bytes_max=100) as gateway:
+    async with limited(
+        home, counters_url, upstream, budget(10**6), journal_segment_bytes_max=100, journal_fsync_ms=0
+    ) as gateway:
         for _ in range(2):
             assert (await post(gateway, chat(max_tokens=50))).status == 200
             await die_unreported(gateway)

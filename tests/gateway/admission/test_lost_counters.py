@@ -78,7 +78,7 @@ async def test_what_runs_elsewhere_is_still_held_when_a_lost_counter_has_begun_a
         await answer(*arguments)  # type: ignore[arg-type]
 
     upstream.answer = wait
-    affords = budget(300)  # One request at its dearest, and not two.
+    affords = budget(600)  # One request at its dearest, and not two.
     async with AsyncExitStack() as stack:
         one, other = [
             await stack.enter_async_context(limited(home / name, counters_url, upstream, affords)) for name in "ab"
@@ -116,7 +116,9 @@ async def test_where_the_journal_does_not_reach_back_usage_counts_twice_rather_t
     home: Path, counters_url: str, store: "redis.Redis", upstream: Upstream
 ) -> None:
     upstream.answer = says(whole(completion()))
-    async with limited(home, counters_url, upstream, budget(10**6), journal_segment_bytes_max=100) as gateway:
+    async with limited(
+        home, counters_url, upstream, budget(10**6), journal_segment_bytes_max=100, journal_fsync_ms=0
+    ) as gateway:
         assert await ask(gateway, 4) == [200] * 4
         for path in sorted(journal_of(home).glob("*.journal"))[:-1]:
             path.unlink()
