@@ -49,6 +49,17 @@ TOKENWORKS_JOURNAL_SEGMENT_BYTES_MAX = env.integer(
 TOKENWORKS_SHIP_BATCH_RECORDS_MAX = env.integer("TOKENWORKS_SHIP_BATCH_RECORDS_MAX", 5_000, minimum=1, maximum=100_000)
 TOKENWORKS_SHIP_INTERVAL_MS = env.integer("TOKENWORKS_SHIP_INTERVAL_MS", 200, minimum=10, maximum=60_000)
 
+# How many whole months of events are kept in the database besides the running one, 3 or more; 0: all of them, for ever.
+TOKENWORKS_EVENT_MONTHS_KEPT = env.integer("TOKENWORKS_EVENT_MONTHS_KEPT", 0, minimum=0, maximum=1200)
+if TOKENWORKS_EVENT_MONTHS_KEPT in (1, 2):
+    raise env.BadSetting(
+        "TOKENWORKS_EVENT_MONTHS_KEPT", "is too little: usage may be 35 days late", "Give 3 or more, or 0 for all."
+    )
+# Where months that are older are kept as Parquet: file:///folder or s3://bucket/prefix, with AWS_ variables as usual.
+TOKENWORKS_ARCHIVE_URL = env.url(
+    "TOKENWORKS_ARCHIVE_URL", (TOKENWORKS_HOME / "archive").as_uri(), ("file", "s3", "gs", "az")
+)
+
 # Limits of the gateway, on everything that a caller or an upstream can make grow.
 TOKENWORKS_BODY_BYTES_MAX = env.integer("TOKENWORKS_BODY_BYTES_MAX", 32 * 2**20, minimum=1024, maximum=2**30)
 TOKENWORKS_EVENT_BYTES_MAX = env.integer("TOKENWORKS_EVENT_BYTES_MAX", 8 * 2**20, minimum=1024, maximum=2**28)

@@ -291,9 +291,13 @@ class RequestDay(models.Model):
 
 
 class Archive(models.Model):
-    """A month of events that was written to Parquet before its partition was dropped."""
+    """A file of a month's events, written before its partition was dropped. Only metering/archive.py writes it.
 
-    month = models.DateField(unique=True)
+    A month has one part, and one more for each time that late events made its partition anew.
+    """
+
+    month = models.DateField()
+    part = models.PositiveSmallIntegerField(default=1)
     location = models.TextField(help_text="Where the file lies.")
     rows = models.BigIntegerField()
     file_bytes = models.BigIntegerField()
@@ -302,7 +306,8 @@ class Archive(models.Model):
     dropped_at = models.DateTimeField(null=True)
 
     class Meta:
-        ordering = ["-month"]
+        ordering = ["-month", "part"]
+        constraints = [models.UniqueConstraint(fields=["month", "part"], name="archive_part_once")]
 
     def __str__(self) -> str:
         return f"{self.month:%Y-%m}"

@@ -22,6 +22,10 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "metering.tasks.make_partitions",
         "schedule": crontab(hour="0", minute="10"),
     },
+    "metering: archive and drop old months": {
+        "task": "metering.tasks.archive_old_months",
+        "schedule": crontab(hour="2", minute="30"),
+    },
     "metering: compare buckets with events": {
         "task": "metering.tasks.compare_buckets",
         "schedule": crontab(hour="1", minute="40"),

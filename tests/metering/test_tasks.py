@@ -15,7 +15,14 @@ pytestmark = pytest.mark.django_db
 
 def test_every_scheduled_task_exists() -> None:
     assert {entry["task"] for entry in BEAT_SCHEDULE.values()} == {
-        task.name for task in (tasks.fold, tasks.make_partitions, tasks.compare_buckets, tasks.mail_alerts)
+        task.name
+        for task in (
+            tasks.fold,
+            tasks.make_partitions,
+            tasks.compare_buckets,
+            tasks.mail_alerts,
+            tasks.archive_old_months,
+        )
     }
     assert {entry["task"] for entry in BEAT_SCHEDULE.values()} <= current_app.tasks.keys()
 

@@ -1,0 +1,422 @@
+import re
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import obstore
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+from django.utils import timezone
+
+from metering import archive, archive_file, archive_store, partitions, rollup
+from metering.models import Alert, Archive, Backfill, Batch, Bucket, Event
+from metering.usage import REPORTED_UNITS, Usage
+from tests.metering import samples
+from tests.metering.conftest import Factory
+from tests.metering.threads import at_once
+
+pytestmark = pytest.mark.django_db
+
+NOVEMBER = datetime(2023, 11, 1, tzinfo=UTC)  # The month of the samples.
+DECEMBER_US = samples.NOON_US + 30 * 86_400 * 1_000_000
+MARCH = datetime(2024, 3, 1, tzinfo=UTC)  # The first day on which three whole months are kept after it.
+COLUMNS = archive_file.SCHEMA.names
+PART_1 = "events/month=2023-11/part-0001.parquet"
+PART_2 = "events/month=2023-11/part-0002.parquet"
+
+
+@pytest.fixture(autouse=True)
+def kept(settings: Any, tmp_path: Path) -> Path:
+    """Three months are kept, and the archive is a folder of the test's own."""
+    settings.TOKENWORKS_EVENT_MONTHS_KEPT = 3
+    settings.TOKENWORKS_HOME = tmp_path / "home"
+    settings.TOKENWORKS_ARCHIVE_URL = (tmp_path / "archive").as_uri()
+    return tmp_path / "archive"
+
+
+@pytest.fixture
+def november_is_removed(transactional_db: None) -> Iterator[None]:
+    """For tests whose transactions are real: their partitions would stay."""
+    yield
+    with connection.cursor() as cursor:
+        for month in partitions.months():
+            if month.year == 2023:
+                cursor.execute(f"DROP TABLE {partitions.name_of(month)}")
+
+
+def counted(factory: Factory, count: int = 3, **opened: Any) -> None:
+    """Requests of November 2023 that are shipped and in their buckets."""
+    factory.serve(count, **opened)
+    factory.ship()
+    rollup.fold_everything()
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_month_that_is_old_enough_is_archived_and_dropped_whole(factory: Factory, kept: Path) -> None:
+    counted(factory)
+    counted(factory, at_us=DECEMBER_US)
+    buckets = list(Bucket.objects.values_list("start", "unit", "quantity"))
+    (record,) = archive.archive_due(MARCH)
+    assert (record.month, record.part, record.rows) == (NOVEMBER.date(), 1, 3)
+    assert record.location == f"{kept.as_uri()}/{PART_1}"
+    assert record.file_bytes == (kept / PART_1).stat().st_size
+    assert bytes(record.sha256) == archive_file.digest(kept / PART_1)
+    assert record.dropped_at is not None
+    assert NOVEMBER not in partitions.months()
+    assert {event.occurred_at.month for event in Event.objects.all()} == {12}
+    assert list(Bucket.objects.values_list("start", "unit", "quantity")) == buckets
+    assert archive.archive_due(MARCH) == []
+
+
+def test_every_value_of_every_event_is_in_the_file(factory: Factory, kept: Path) -> None:
+    usages = [Usage(), Usage(input_uncached=0, output=2**62, image=3), Usage(*range(11)), Usage(reasoning=2**63 - 9)]
+    words = [None, b'{"a": "\\u00e4 \\" , \\n", "b": [1, null]}', b"not JSON", b"{}"]
+    for usage, said in zip(usages, words, strict=True):
+        begun = samples.opened(offering='a "strange",\nname;', deployment="", at_us=samples.NOON_US + 1)
+        factory.gateway.append_opened(begun)
+        factory.gateway.append_closed(samples.closed(begun, usage=usage, upstream_usage=said))
+    factory.ship()
+    Event.objects.filter(image=3).update(sign=-1, corrects=uuid.uuid4(), source="", external_id="x\r\n,y")
+    rollup.fold_everything()
+    names = ", ".join(f"{name}::text" if name in ("id", "corrects", "upstream_usage") else name for name in COLUMNS)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {names} FROM metering_event ORDER BY id::text")
+        in_database = cursor.fetchall()
+    archive.archive_due(MARCH)
+    archived = pq.read_table(kept / PART_1).sort_by("id").to_pylist()
+    assert [tuple(row.values()) for row in archived] == in_database
+    assert len(in_database) == 4
+
+
+def test_no_column_of_the_file_is_a_float_and_all_are_compressed(factory: Factory, kept: Path) -> None:
+    counted(factory)
+    archive.archive_due(MARCH)
+    with pq.ParquetFile(kept / PART_1) as file:
+        assert not [field for field in file.schema_arrow if pa.types.is_floating(field.type)]
+        group = file.metadata.row_group(0)
+        assert {group.column(place).compression for place in range(group.num_columns)} == {"ZSTD"}
+
+
+def test_a_file_has_row_groups_of_a_limited_size(factory: Factory, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_file, "GROUP_ROWS", 10)
+    monkeypatch.setattr(archive_file, "BLOCK_BYTES", 4096)
+    counted(factory, 95)
+    archive.archive_due(MARCH)
+    with pq.ParquetFile(kept / PART_1) as file:
+        sizes = [file.metadata.row_group(place).num_rows for place in range(file.num_row_groups)]
+    assert (sum(sizes), max(sizes), len(sizes)) == (95, 10, 10)
+
+
+def test_a_month_without_events_leaves_an_empty_file(kept: Path) -> None:
+    partitions.ensure([NOVEMBER])
+    (record,) = archive.archive_due(MARCH)
+    assert record.rows == pq.read_table(kept / PART_1).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("kept_months", "now", "goes"),
+    [(0, MARCH, False), (4, MARCH, False), (3, MARCH, True), (3, MARCH - timedelta(microseconds=1), False)],
+)
+def test_a_month_goes_when_as_many_whole_months_as_the_setting_says_came_after_it(
+    factory: Factory, settings: Any, kept_months: int, now: datetime, goes: bool
+) -> None:
+    settings.TOKENWORKS_EVENT_MONTHS_KEPT = kept_months
+    counted(factory)
+    assert bool(archive.archive_due(now)) is goes
+    assert (NOVEMBER in partitions.months()) is not goes
+
+
+def test_what_may_still_be_late_is_kept_whatever_the_setting() -> None:
+    # From the last instant of the youngest month that may go to the first instant at which it may.
+    spans = []
+    for number in range(48):
+        month = datetime(2023 + number // 12, number % 12 + 1, 1, tzinfo=UTC)
+        now = month
+        for _ in range(archive.MONTHS_KEPT_MIN + 1):
+            now = partitions.next_month(now)
+        spans.append(now - partitions.next_month(month))
+    assert min(spans) > timedelta(days=35 + 31)  # Late usage, and a whole month to invoice it in.
+
+
+def test_a_month_with_events_that_wait_for_the_folder_stays(factory: Factory, kept: Path) -> None:
+    factory.serve(1)
+    factory.ship()
+    assert archive.archive_due(MARCH) == []
+    assert (Event.objects.count(), files(kept)) == (1, [])
+    alert = Alert.objects.get(kind="archive_failed", subject="2023-11")
+    assert "wait for the folder" in alert.message
+    rollup.fold_everything()
+    assert len(archive.archive_due(MARCH)) == 1
+    alert.refresh_from_db()
+    assert alert.resolved_at is not None
+
+
+def test_a_month_with_events_of_an_open_backfill_stays(factory: Factory) -> None:
+    counted(factory)
+    backfill = Backfill.objects.create(tenant_id=1, name="spring", created_at=timezone.now())
+    Batch.objects.update(folded_at=None, held=True, backfill=backfill)
+    rollup.fold_everything()
+    assert archive.archive_due(MARCH) == []
+    assert Event.objects.count() == 3
+
+
+def test_a_month_that_fails_does_not_hold_up_the_others(factory: Factory) -> None:
+    counted(factory, at_us=DECEMBER_US)
+    factory.serve(1)
+    factory.ship()  # November waits for the folder.
+    assert [str(record) for record in archive.archive_due(datetime(2024, 4, 1, tzinfo=UTC))] == ["2023-12"]
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"PAR1 and nothing else PAR1", None])
+def test_a_store_that_spoils_the_file_loses_nothing(
+    factory: Factory, kept: Path, monkeypatch: pytest.MonkeyPatch, spoilt: bytes | None
+) -> None:
+    counted(factory)
+    put = archive_store.ArchiveStore.put
+
+    def put_and_spoil(store: archive_store.ArchiveStore, name: str, path: Path) -> None:
+        put(store, name, path)
+        whole = (kept / name).read_bytes()
+        (kept / name).write_bytes(whole[:-1] if spoilt is None else spoilt)
+
+    monkeypatch.setattr(archive_store.ArchiveStore, "put", put_and_spoil)
+    assert archive.archive_due(MARCH) == []
+    assert Event.objects.count() == 3
+    assert "is not what was written" in Alert.objects.get(kind="archive_failed").message
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("column", ["tenant_id", "output", "sign"])
+def test_a_file_that_says_something_else_than_the_partition_is_not_trusted(
+    factory: Factory, kept: Path, monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
+    counted(factory)
+    write = archive_file.write
+
+    def write_wrongly(table: str, path: Path) -> None:
+        write(table, path)
+        rows = pq.read_table(path)
+        place = rows.schema.get_field_index(column)
+        field = archive_file.SCHEMA.field(place)
+        values = [*rows[column].to_pylist()[:-1], -1]
+        pq.write_table(rows.set_column(place, field, pa.array(values, field.type)), path)
+
+    monkeypatch.setattr(archive_file, "write", write_wrongly)
+    with pytest.raises(archive.ArchiveDiffers):
+        archive.archive_month(NOVEMBER, MARCH)
+    assert Event.objects.count() == 3
+
+
+class Killed(BaseException):
+    """Nothing in the product catches it, as nothing catches SIGKILL."""
+
+
+STEPS: list[tuple[object, str]] = [
+    (archive_file, "write"),
+    (archive_store.ArchiveStore, "put"),
+    (archive_store.ArchiveStore, "fetch"),
+    (archive_file, "figures_of_file"),
+    (Archive.objects, "update_or_create"),
+    (archive_file, "figures_of_table"),
+    (archive_store.ArchiveStore, "version"),
+    (Archive, "save"),
+]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", range(len(STEPS)))
+def test_a_run_that_was_killed_at_any_step_is_taken_up(
+    factory: Factory, kept: Path, monkeypatch: pytest.MonkeyPatch, step: int, after: bool
+) -> None:
+    counted(factory)
+    place, name = STEPS[step]
+    deed: Callable[..., Any] = getattr(place, name)
+
+    def die(*args: Any, **kwargs: Any) -> None:
+        if after:
+            deed(*args, **kwargs)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, name, die)
+        # The savepoint stands for the transaction that a killed process leaves to Postgres to roll back.
+        with pytest.raises(Killed), transaction.atomic():
+            archive.archive_due(MARCH)
+    assert Event.objects.count() == 3
+    (record,) = archive.archive_due(MARCH)
+    assert (record.rows, record.part, files(kept)) == (3, 1, [PART_1])
+    assert pq.read_table(kept / PART_1).num_rows == 3
+    assert Event.objects.count() == 0
+    assert list((kept.parent / "home" / "archiving").iterdir()) == []
+
+
+def test_events_that_come_while_a_month_is_archived_are_in_the_file(
+    factory: Factory, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted(factory)
+    put, late = archive_store.ArchiveStore.put, iter([2])
+
+    def put_while_events_arrive(*args: Any) -> None:
+        put(*args)
+        for count in late:
+            counted(factory, count)
+
+    monkeypatch.setattr(archive_store.ArchiveStore, "put", put_while_events_arrive)
+    (record,) = archive.archive_due(MARCH)
+    assert record.rows == pq.read_table(kept / PART_1).num_rows == 5
+    assert Event.objects.count() == 0
+
+
+def test_late_events_of_a_dropped_month_are_counted_and_become_another_part(factory: Factory, kept: Path) -> None:
+    counted(factory)
+    archive.archive_due(MARCH)
+    counted(factory, 2)
+    assert Bucket.objects.get(unit="request").quantity == 5
+    assert Event.objects.count() == 2
+    (record,) = archive.archive_due(MARCH)
+    assert (record.part, record.rows) == (2, 2)
+    assert files(kept) == [PART_1, PART_2]
+    assert list(Archive.objects.values_list("part", "rows")) == [(1, 3), (2, 2)]
+    ids = pq.read_table(kept / PART_1)["id"].to_pylist() + pq.read_table(kept / PART_2)["id"].to_pylist()
+    assert len(set(ids)) == 5
+
+
+@pytest.mark.usefixtures("november_is_removed")
+def test_of_two_runs_at_once_one_does_it(factory: Factory, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted(factory)
+    write, inside, other_ended = archive_file.write, threading.Event(), threading.Event()
+
+    def write_slowly(table: str, path: Path) -> None:
+        inside.set()
+        assert other_ended.wait(30)
+        write(table, path)
+
+    def second() -> list[Archive]:
+        assert inside.wait(30)
+        try:
+            return archive.archive_due(MARCH)
+        finally:
+            other_ended.set()
+
+    monkeypatch.setattr(archive_file, "write", write_slowly)
+    first, idle = at_once(lambda: archive.archive_due(MARCH), second)
+    assert [record.rows for record in first] == [3]  # type: ignore[attr-defined]  # A list of records.
+    assert idle == []
+    assert files(kept) == [PART_1]
+
+
+@pytest.mark.usefixtures("november_is_removed")
+def test_a_long_reader_is_not_queued_behind_and_the_month_goes_the_next_time(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted(factory)
+    monkeypatch.setattr(archive, "LOCK_TIMEOUT_MS", 50)
+    reading, tried = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with transaction.atomic():
+            assert Event.objects.count() == 3
+            reading.set()
+            assert tried.wait(30)
+
+    def attempt() -> None:
+        try:
+            assert reading.wait(30)
+            with pytest.raises(archive.PartitionInUse, match="in use"):
+                archive.archive_month(NOVEMBER, MARCH)
+        finally:
+            tried.set()
+
+    at_once(read, attempt)
+    assert Event.objects.count() == 3
+    record = archive.archive_month(NOVEMBER, MARCH)
+    assert record is not None
+    assert record.rows == 3
+
+
+def test_a_file_that_another_run_replaced_is_not_trusted(
+    factory: Factory, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted(factory)
+    figures = archive_file.figures_of_table
+
+    def replaced_meanwhile(table: str) -> archive_file.Figures:
+        obstore.put(obstore.store.LocalStore(kept), PART_1, b"of a run that lost its connection")
+        return figures(table)
+
+    monkeypatch.setattr(archive_file, "figures_of_table", replaced_meanwhile)
+    with pytest.raises(archive.ArchiveDiffers, match="somebody else"):
+        archive.archive_month(NOVEMBER, MARCH)
+    assert Event.objects.count() == 3
+
+
+def test_figures_tell_missing_from_zero_and_do_not_overflow(factory: Factory, tmp_path: Path) -> None:
+    for usage in (Usage(output=2**63 - 1), Usage(output=2**63 - 1, image=0)):
+        begun = samples.opened()
+        factory.gateway.append_opened(begun)
+        factory.gateway.append_closed(samples.closed(begun, usage=usage))
+    factory.ship()
+    archive_file.write("metering_event_2023_11", tmp_path / "file")
+    in_table = archive_file.figures_of_table("metering_event_2023_11")
+    assert archive_file.figures_of_file(tmp_path / "file") == in_table
+    (figures,) = in_table.values()
+    output, image = (1 + 2 * REPORTED_UNITS.index(unit) for unit in ("output", "image"))
+    assert figures[0] == 2
+    assert figures[output : output + 2] == [2, 2 * (2**63 - 1)]
+    assert figures[image : image + 2] == [1, 0]
+
+
+def told(*arguments: str) -> str:
+    out = StringIO()
+    call_command("archive", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_the_command_archives_one_month_and_lists_what_is_where(factory: Factory, kept: Path) -> None:
+    counted(factory)
+    assert "2023-11  in the database" in told("--list")
+    assert told("--month", "2023-11").startswith("2023-11  3 events")
+    listed = told("--list")
+    assert "2023-11  in the database" not in listed
+    assert f"2023-11  archived  3 events  {(kept / PART_1).stat().st_size} bytes" in listed
+    assert told() == "Nothing was archived.\n"
+
+
+@pytest.mark.parametrize(
+    ("month", "said"),
+    [
+        ("November", "is not a month"),
+        ("2023-13", "is not a month"),
+        ("1999-01", "no events of 1999-01"),
+        (f"{timezone.now():%Y-%m}", "must be kept"),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_archive(month: str, said: str) -> None:
+    partitions.ensure_ahead()
+    with pytest.raises(CommandError, match=said):
+        told("--month", month)
+
+
+def test_duckdb_reads_the_archive_with_the_documented_query(factory: Factory, kept: Path, settings: Any) -> None:
+    counted(factory, 2)
+    counted(factory, 1, tenant_id=2)
+    archive.archive_due(MARCH)
+    counted(factory, 1)  # A late one, in a part of its own.
+    archive.archive_due(MARCH)
+    documented = (settings.BASE_DIR / "docs" / "metering.md").read_text()
+    (query,) = re.findall(r"```sql\n(SELECT tenant_id.*?)```", documented, re.DOTALL)
+    assert ".tokenworks/archive" in query
+    with duckdb.connect() as reader:
+        found = reader.execute(query.replace(".tokenworks/archive", str(kept))).fetchall()
+    assert found == [(1, "llama-3.3-70b", 3, 21, 9), (2, "llama-3.3-70b", 1, 7, 3)]
