@@ -1,5 +1,6 @@
 """ASGI on one page: its types, and one caller's request as the endpoints see it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,12 @@ class Request:
         stated = self.header(b"content-length")
         if stated is not None and int(stated) > bytes_max:
             raise BodyTooLarge(f"The body of {int(stated)} bytes is over the limit of {bytes_max}.")
+        if self._exchange is not None:
+            whole = self._exchange.whole_body()
+            if whole is not None and len(whole) <= bytes_max:
+                return whole
+            if whole is not None:
+                raise BodyTooLarge(f"The body is over the limit of {bytes_max} bytes.")
         message = await self.receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
             return bytes(message.get("body", b""))
@@ -89,7 +96,20 @@ class Request:
             {"type": "http.response.start", "status": status, "headers": [*headers, *self.said, self._id_header]}
         )
 
+    async def begin_with(self, body: bytes, status: int, *headers: tuple[bytes, bytes]) -> None:
+        """Begin an answer in pieces with its first one, which is not empty."""
+        if self._exchange is not None and self._exchange.writable:
+            self.answered = True
+            self._exchange.begin(status, (*headers, *self.said, self._id_header), body)
+            return
+        await self.begin(status, *headers)
+        await self.write(body, more=True)
+
     async def write(self, body: bytes, *, more: bool) -> None:
+        exchange = self._exchange
+        if not more and body and self.writable and exchange is not None and exchange.chunked_encoding:
+            exchange.end(body)
+            return
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
     @property
@@ -121,6 +141,27 @@ class Request:
 
     async def refuse(self, refusal: Refusal) -> None:
         await self.answer(refusal.status, refusal.body(), JSON_TYPE, *refusal.headers())
+
+    def when_left(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have `call` called when the caller hangs up; what this gives ends that, for good and at once."""
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.on_left = call
+            if exchange.disconnected:
+                call()
+            return exchange.forget_on_left
+        watch = asyncio.get_running_loop().create_task(self.gone())
+
+        def tell(watch: "asyncio.Task[None]") -> None:
+            if not watch.cancelled():
+                call()
+
+        def end() -> None:
+            watch.remove_done_callback(tell)
+            watch.cancel()
+
+        watch.add_done_callback(tell)
+        return end
 
     async def gone(self) -> None:
         """Return when the caller has hung up, or the answer is whole."""

@@ -5,13 +5,15 @@ without a wait. A body is kept in the pieces in which it came, so that it is joi
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 JOIN_BYTES_MAX = 64 * 1024  # A body up to this is joined to its head: one write costs less than the copy.
+
+CHUNKED = (b"transfer-encoding", b"chunked")
 
 _CONTROL = re.compile(b"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -21,6 +23,7 @@ class Exchange(RequestResponseCycle):
 
     def __init__(self, tasks: set[Any], **given: Any) -> None:
         super().__init__(**given)
+        self.on_left: Callable[[], None] | None = None  # Called when the caller hangs up before its answer is whole.
         self._tasks = tasks
         self._pieces: list[bytes] = []
         self._unread_bytes = 0
@@ -46,6 +49,27 @@ class Exchange(RequestResponseCycle):
             self.flow.pause_reading()
         self.message_event.set()
 
+    def whole_body(self) -> bytes | None:
+        """The body, if all of it is here; it is given once. None: wait for it with `receive`."""
+        if self.more_body or self.disconnected:
+            return None
+        self.waiting_for_100_continue = False
+        self.flow.resume_reading()  # Else nobody sees the caller hang up.
+        body = b"".join(self._pieces)
+        self._pieces = []
+        self._unread_bytes = 0
+        return body
+
+    def left(self) -> None:
+        """The caller has hung up."""
+        self.disconnected = True
+        self.message_event.set()
+        if self.on_left is not None:
+            self.on_left()
+
+    def forget_on_left(self) -> None:
+        self.on_left = None
+
     async def receive(self) -> Any:
         message: Any = await super().receive()
         if message["type"] == "http.request":
@@ -62,20 +86,39 @@ class Exchange(RequestResponseCycle):
 
     def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
         """The whole answer, when `writable`. The headers must tell its length."""
-        head = STATUS_LINE[status]
-        for name, value in (*self.default_headers, *headers):
-            if _CONTROL.search(value):
-                raise RuntimeError("A header's value holds a control character.")
-            head += b"%b: %b\r\n" % (name, value)
-        head += b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        head = self._head(status, headers)
         if self.scope["method"] == "HEAD":
             body = b""
-        self.response_started = self.response_complete = True
-        self.waiting_for_100_continue = False
         if len(body) <= JOIN_BYTES_MAX:
             self.transport.write(head + body)
         else:
             self.transport.writelines((head, body))
+        self._completed()
+
+    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]], piece: bytes) -> None:
+        """The head of an answer in pieces and its first piece, when `writable`; not to HEAD, and not empty."""
+        self.chunked_encoding = True
+        head = self._head(status, (*headers, CHUNKED))
+        self.transport.write(b"%b%x\r\n%b\r\n" % (head, len(piece), piece))
+
+    def end(self, piece: bytes) -> None:
+        """The last piece of an answer in pieces, when `writable`; not empty."""
+        self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(piece), piece))
+        self._completed()
+
+    def _head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        lines = [STATUS_LINE[status]]
+        for name, value in (*self.default_headers, *headers):
+            if _CONTROL.search(value):
+                raise RuntimeError("A header's value holds a control character.")
+            lines.append(b"%b: %b\r\n" % (name, value))
+        lines.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        return b"".join(lines)
+
+    def _completed(self) -> None:
+        self.response_complete = True
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()

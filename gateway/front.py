@@ -5,6 +5,7 @@ keeps headers of any size, makes a timer for every request, and takes WebSockets
 """
 
 import asyncio
+import re
 import urllib.parse
 from typing import Any
 
@@ -15,6 +16,7 @@ from gateway.errors import Refusal
 from gateway.exchange import Exchange
 
 HEAD_BYTES_MAX = 64 * 1024
+PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9._-]+)+")
 BODY_BYTES_PER_S_MIN = 16 * 1024  # How slowly a body may come, once the time that every request has is over.
 
 
@@ -82,11 +84,14 @@ class BoundedHttp(HttpToolsProtocol):
         scope: Any = self.scope
         scope["method"] = parser.get_method().decode("ascii")
         http_version = scope["http_version"] = parser.get_http_version()
-        url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
-        scope["path"] = self.root_path + (urllib.parse.unquote(path) if "%" in path else path)
-        scope["raw_path"] = self.root_path.encode("ascii") + url.path
-        scope["query_string"] = url.query or b""
+        path, query = self.url, b""
+        if not PLAIN_PATH.fullmatch(path):
+            url = httptools.parse_url(path)
+            path, query = url.path, url.query or b""
+        text = path.decode("ascii")
+        scope["path"] = self.root_path + (urllib.parse.unquote(text) if "%" in text else text)
+        scope["raw_path"] = self.root_path.encode("ascii") + path
+        scope["query_string"] = query
         before = self.cycle
         self.cycle = exchange = Exchange(
             self.tasks,
@@ -135,8 +140,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
         answering = self.answering  # uvicorn tells the newest request only, which may still wait for its turn.
         if answering is not None and not answering.response_complete:
-            answering.disconnected = True
-            answering.message_event.set()
+            answering.left()
         if self.clock is not None:
             self.clock.cancel()
         self._unset_keepalive_if_required()

@@ -102,7 +102,7 @@ def joined(framed: bytes, places: list[Place]) -> bytes:
 
 
 class StreamRelay:
-    """Relays one streamed answer. One task watches the caller; nothing else is made for an event but its bytes."""
+    """Relays one streamed answer. Nothing is made for an event but its bytes."""
 
     def __init__(
         self, attempt: Attempt, connection: Connection, stream: AnswerStream, request: Request, event_bytes_max: int
@@ -121,8 +121,7 @@ class StreamRelay:
         """Relay to the end and settle, however it ends."""
         self._task = asyncio.current_task()
         self._connection.on_stalled = self._stall
-        watch = asyncio.get_running_loop().create_task(self._request.gone())
-        watch.add_done_callback(self._leave)
+        unwatch = self._request.when_left(self._leave)
         try:
             await self._relay()
         except asyncio.CancelledError:
@@ -136,8 +135,7 @@ class StreamRelay:
         except TROUBLES as trouble:
             await self._break_off(trouble)
         finally:
-            watch.remove_done_callback(self._leave)
-            watch.cancel()
+            unwatch()
 
     def _settle(self, outcome: Outcome) -> None:
         if self._attempt.is_open:
@@ -252,21 +250,25 @@ class StreamRelay:
         await self._write(self._taken_out(), more=False)
 
     async def _write(self, body: bytes, *, more: bool) -> None:
-        if not self._request.answered:
-            self._attempt.first_byte_at_us = now_us()
+        if self._request.answered:
+            await self._request.write(body, more=more)
+            return
+        self._attempt.first_byte_at_us = now_us()
+        if more:
+            await self._request.begin_with(body, 200, EVENT_STREAM, NO_CACHE)
+        else:
             await self._request.begin(200, EVENT_STREAM, NO_CACHE)
-        await self._request.write(body, more=more)
+            await self._request.write(body, more=False)
 
     def _taken_out(self) -> bytes:
         body = b"".join(self._out)
         self._out.clear()
         return body
 
-    def _leave(self, watch: "asyncio.Task[None]") -> None:
+    def _leave(self) -> None:
         """The caller hung up: nothing more is made for it. What has come from the upstream is still counted."""
-        if not watch.cancelled():
-            self._left = True
-            self._connection.abandon()
+        self._left = True
+        self._connection.abandon()
 
     def _stall(self) -> None:
         """The caller takes nothing and does not hang up. It is cut off, or it would hold the upstream for ever."""

@@ -46,6 +46,10 @@ class SpannedRequest(Request):
         self.spans.status = status
         await super().begin(status, *headers)
 
+    async def begin_with(self, body: bytes, status: int, *headers: tuple[bytes, bytes]) -> None:
+        self.spans.status = status
+        await super().begin_with(body, status, *headers)
+
     async def answer(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
         self.spans.status = status
         if self.spans.sampled:
