@@ -52,6 +52,13 @@ def of_request(method: str, path: str, scheme: str) -> Attributes:
     return said
 
 
+def operation_of(said: Attributes) -> str:
+    """What a request's span is called before its model is known."""
+    if OPERATION in said:
+        return str(said[OPERATION])
+    return " ".join(str(said[name]) for name in ("http.request.method", "http.route") if name in said)
+
+
 def of_caller(tenant_id: int, project_id: int, api_key_id: int) -> Attributes:
     return {
         "tokenworks.tenant.id": tenant_id,

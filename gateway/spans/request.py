@@ -12,7 +12,6 @@ from gateway.errors import Refusal
 from gateway.spans.attributes import (
     ERROR,
     MODEL,
-    OPERATION,
     STATUS,
     error_of,
     of_attempt,
@@ -20,6 +19,7 @@ from gateway.spans.attributes import (
     of_closed,
     of_opened,
     of_request,
+    operation_of,
     span_name,
 )
 from gateway.spans.exporting import Spans
@@ -45,7 +45,7 @@ class RequestSpans:
         method, path = scope["method"], scope["path"]
         said = of_request(method, path, scope.get("scheme", "http"))
         self._tracer = spans.tracer
-        self._operation = str(said.get(OPERATION) or said["http.request.method"])
+        self._operation = operation_of(said)
         self.span = spans.tracer.start_span(
             self._operation,
             context=parent_of(scope),

@@ -313,7 +313,7 @@ async def test_a_model_that_is_not_sold_to_the_caller_is_not_named(
         assert (await post(gateway, {}, path=f"/v1/models/{WORDS}", method="GET")).status == 404
     named = sorted((each.name, each.says.get("http.route")) for each in collector.of_kind(SERVER))
     chatted = ("chat", "/v1/chat/completions")
-    assert named == [("GET", "/v1/models/{model}"), ("POST", None), chatted, chatted]
+    assert named == [("GET /v1/models/{model}", "/v1/models/{model}"), ("POST", None), chatted, chatted]
     assert not any(WORDS.encode() in body for body in collector.bodies)
 
 
