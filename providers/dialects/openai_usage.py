@@ -12,7 +12,6 @@ choice are therefore added up, and each prompt counts once.
 Source: OpenAI API reference, "The completion object", `usage`.
 """
 
-from collections import Counter
 from typing import Annotated
 
 import msgspec
@@ -70,8 +69,8 @@ class UsageCount:
     def __init__(self, prompts: int = 1, answers: int = 1) -> None:
         self._answers = answers
         self._choices = prompts * answers
-        self._prompts: Counter[int] = Counter()  # The newest of each, only where there are several.
-        self._completions: Counter[int] = Counter()
+        self._prompts: dict[int, int] = {}  # The newest of each, only where there are several.
+        self._completions: dict[int, int] = {}
         self._newest: bytes | None = None
         self._flaw: str | None = None
         self._prompt: int | None = None
@@ -109,8 +108,8 @@ class UsageCount:
             self._prompts[choice // self._answers] = report.prompt_tokens
         if report.completion_tokens is not None:
             self._completions[choice] = report.completion_tokens
-        self._prompt = self._prompts.total()
-        self._completion = self._completions.total()
+        self._prompt = sum(self._prompts.values())
+        self._completion = sum(self._completions.values())
         self._total = self._prompt + self._completion
 
     def report(self) -> bytes:
