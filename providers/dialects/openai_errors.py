@@ -40,7 +40,8 @@ def in_openais_shape(body: bytes, status: int) -> bytes:
         return _shaped(body.decode(errors="replace"), None, None, status)
     error = refused.error
     if isinstance(error, Error):
-        if isinstance(error.message, str) and error.type in OPENAIS_KINDS and _is_text(error.code, error.param):
+        said = isinstance(error.message, str) and isinstance(error.type, str) and _is_text(error.code, error.param)
+        if said and error.type in OPENAIS_KINDS:
             return body
         return _shaped(error.message, error.param, error.code, status)
     return _shaped(error or refused.message or refused.detail, refused.param, None, status)

@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from providers.dialects.openai_errors import UNEXPLAINED, in_openais_shape
@@ -50,6 +50,7 @@ JSON = st.recursive(INNER, lambda inner: st.lists(inner) | st.dictionaries(NAMES
 
 
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()), st.integers(400, 499))
+@example(b'{"error": {"message": "no", "type": {"a": 1}}}', 400)
 def test_whatever_an_upstream_says_the_caller_gets_the_shape(body: bytes, status: int) -> None:
     error = error_of(body, status)
     assert error.keys() >= {"message", "type", "param", "code"}
