@@ -21,6 +21,7 @@ BATCH_MAX = 512
 INTERVAL_MS = 1000
 EXPORT_TIMEOUT_S = 5  # For one batch, retries included.
 CLOSE_TIMEOUT_S = 5.0  # For what is left when the process ends.
+CLOSING = "spans-close"  # The thread that does it.
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class Spans:
     async def close(self) -> None:
         """Send what is left, and give up after CLOSE_TIMEOUT_S: a collector that is down must not hold up an end."""
         # A thread that ends with the process: the SDK's own wait has a limit of 30 seconds.
-        closing = threading.Thread(target=self._provider.shutdown, name="spans-close", daemon=True)
+        closing = threading.Thread(target=self._provider.shutdown, name=CLOSING, daemon=True)
         closing.start()
         await asyncio.to_thread(closing.join, CLOSE_TIMEOUT_S)
         counts = self.counts()

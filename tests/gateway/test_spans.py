@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import socket
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -434,12 +435,14 @@ async def test_an_end_does_not_wait_for_a_collector_that_is_silent(
     home: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(exporting, "CLOSE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(exporting, "EXPORT_TIMEOUT_S", 0.5)
     upstream.answer = says(whole(completion()))
     with socket.create_server(("127.0.0.1", 0)) as silent:  # It lets callers connect, and never hears them.
         collector = Collector(f"http://127.0.0.1:{silent.getsockname()[1]}/v1/traces")
         async with spanned(home, collector, upstream) as gateway:
             assert (await post(gateway, chat())).status == 200
         assert "Not all spans reached" in caplog.text
+        await until(lambda: all(thread.name != exporting.CLOSING for thread in threading.enumerate()))
 
 
 @pytest.mark.parametrize("given", [{}, {"TOKENWORKS_SPANS_PERCENT": "100"}])
