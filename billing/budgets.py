@@ -88,7 +88,8 @@ def _begin(store: "redis.Redis", budget: BudgetRow, window: Window, now: datetim
         return
     known, base = {}, 0
     if window.start_s <= now.timestamp():
-        known = reached(window) if is_lost else {}  # Before the buckets: see recount_all.
+        if is_lost or window.start_s > budget.since_s:  # Gateways counted in it already, for they heeded the budget.
+            known = reached(window)  # Before the buckets: see recount_all.
         base = used_in(budget, _from_its_quarter(window) if is_lost else window)
     if not begin(store, key, base, known):
         return

@@ -79,6 +79,18 @@ def test_a_lost_counter_begins_again_when_gateways_had_the_time_to_say_what_they
     assert store.hgetall(key_of(budget)) == {BASE: "300", LIVING.hex: f"{RECOUNTED} 0 350 30 40 0"}
 
 
+def test_a_window_that_began_before_its_counter_leaves_to_gateways_what_their_journals_hold(
+    priced: Person, store: "redis.Redis"
+) -> None:
+    budget = new_budget(priced, window="month", created_at=timezone.now() - timedelta(days=40))
+    store.set(BEGAN, 1)
+    use(priced, timezone.now(), 300)
+    shipped(LIVING, 40)
+    store.hset(key_of(budget), LIVING.hex, "life 7 350 30 44 0")
+    budgets.count_all()
+    assert store.hgetall(key_of(budget)) == {BASE: "300", LIVING.hex: f"{RECOUNTED} 0 350 30 40 0"}
+
+
 def test_a_new_budget_waits_for_nothing(priced: Person, store: "redis.Redis") -> None:
     budget = new_budget(priced)
     budgets.count_all()
