@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from hypothesis import HealthCheck, settings
 
 from tenants import registry
 from tenants.models import ApiKey, Member, Project, Tenant
+
+# How long an example takes is the machine's business: no test is timed, and one that fails says how to repeat it.
+settings.register_profile("tokenworks", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("tokenworks")
 
 
 @dataclass(frozen=True)
