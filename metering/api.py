@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from metering import totals
-from metering.models import Event
+from metering.models import Batch, Event
 from metering.rollup import QUARTER
 from metering.usage import REPORTED_UNITS
 from tenants.models import Tenant
@@ -111,7 +111,7 @@ class UsageTotalSerializer(serializers.Serializer[totals.UsageTotal]):
 
 
 class EventSerializer(serializers.Serializer[Event]):
-    """One attempt, as it was recorded."""
+    """One attempt, as it was recorded, or a correction of one."""
 
     id = serializers.UUIDField(help_text="The x-request-id of the answer.")
     occurred_at = serializers.DateTimeField()
@@ -128,6 +128,14 @@ class EventSerializer(serializers.Serializer[Event]):
     first_byte_us = serializers.IntegerField(allow_null=True)
     duration_us = serializers.IntegerField()
     upstream_usage = serializers.JSONField(allow_null=True)
+    grade = serializers.CharField(help_text="That the answer got; empty: not certified.")
+    service_tier = serializers.CharField()
+    sign = serializers.IntegerField(help_text="-1: takes away what the event that it corrects has counted.")
+    corrects = serializers.UUIDField(allow_null=True, help_text="The event that this row corrects.")
+    source = serializers.CharField(  # type: ignore[assignment]  # DRF takes fields off the class.
+        allow_null=True, help_text="Who counted it, where that was not a gateway of ours."
+    )
+    external_id = serializers.CharField(allow_null=True, help_text="Its id there.")
 
     def get_usage(self, event: Event) -> dict[str, int]:
         counts = {str(unit): getattr(event, unit) for unit in REPORTED_UNITS}
@@ -186,4 +194,6 @@ class EventsView(ListAPIView[Event]):
         asked = query.validated_data
         tenants = asked_tenants(self.request, asked.get("tenant"))
         bounds = {"occurred_at__gte": asked.get("from"), "occurred_at__lt": asked.get("to"), "tenant_id__in": tenants}
-        return Event.objects.filter(**{name: value for name, value in bounds.items() if value is not None})
+        found = Event.objects.filter(**{name: value for name, value in bounds.items() if value is not None})
+        held = Batch.objects.filter(held=True, folded_at=None)  # Of backfills that count nowhere yet, or never.
+        return found.exclude(batch_id__in=held.values("id"))

@@ -179,6 +179,12 @@ def test_an_event_shows_all_that_was_recorded(factory: Factory, alice: Person) -
         "first_byte_us": 500,
         "duration_us": 1500,
         "upstream_usage": {"prompt_tokens": 7, "completion_tokens": 3},
+        "grade": "",
+        "service_tier": "standard",
+        "sign": 1,
+        "corrects": None,
+        "source": None,
+        "external_id": None,
     }
 
 

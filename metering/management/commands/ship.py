@@ -7,12 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from metering import tasks
+from metering.fold_soon import fold_soon
 from metering.nudge import Nudger
 from metering.ship_loop import ship_everything, ship_until
 from metering.shipping import Shipper
-
-NUDGE_EXPIRES_S = 60
 
 
 class Command(BaseCommand):
@@ -40,8 +38,3 @@ def told_to_stop() -> Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     return stopped
-
-
-def fold_soon() -> None:
-    """Ask a worker to fold. What no worker took in time is dropped, for beat asks again."""
-    tasks.fold.apply_async(expires=NUDGE_EXPIRES_S, retry=False)
