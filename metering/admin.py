@@ -1,13 +1,16 @@
 """What an operator may look at. Events are not here: Django's admin does not know composite primary keys."""
 
-from django.contrib import admin
+from collections.abc import Callable
+
+from django.contrib import admin, messages
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from metering import alerts
-from metering.models import Alert, Batch, Bucket
+from metering import alerts, backfills
+from metering.ingest_errors import BackfillRefused
+from metering.models import Alert, Backfill, Batch, Bucket
 from tenants.read_only import ReadOnly
 
 
@@ -50,3 +53,34 @@ def open_alerts(request: HttpRequest) -> list[str] | None:
     """The badge at the top of every page: how many alerts are open."""
     count = alerts.open_by_kind().total() if request.user.is_staff else 0
     return [f"{count} open alert{'s' if count > 1 else ''}", "danger"] if count else None
+
+
+@admin.register(Backfill)
+class BackfillAdmin(ReadOnly, ModelAdmin):
+    list_display = ["name", "tenant_id", "state", "events", "created_at", "committed_at", "reverted_at"]
+    list_filter = ["state"]
+    search_fields = ["name", "=tenant_id"]
+    actions = ["commit", "revert"]
+    show_full_result_count = False
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        """Nobody edits a backfill; whoever may change one may decide about it."""
+        return request.user.has_perm("metering.change_backfill")
+
+    @action(description="Commit: let it count", permissions=["decide"])  # type: ignore[untyped-decorator]
+    def commit(self, request: HttpRequest, chosen: QuerySet[Backfill]) -> None:
+        self._decide(request, chosen, backfills.commit)
+
+    @action(description="Revert: take it back, for good", permissions=["decide"])  # type: ignore[untyped-decorator]
+    def revert(self, request: HttpRequest, chosen: QuerySet[Backfill]) -> None:
+        self._decide(request, chosen, backfills.revert)
+
+    def _decide(self, request: HttpRequest, chosen: QuerySet[Backfill], deed: Callable[[Backfill], Backfill]) -> None:
+        for backfill in chosen:
+            try:
+                decided = deed(backfill)
+            except BackfillRefused as problem:
+                self.message_user(request, str(problem), messages.ERROR)
+            else:
+                self.log_change(request, decided, f"Now {decided.state}.")
+                self.message_user(request, f"{decided.name} is {decided.state}.")
