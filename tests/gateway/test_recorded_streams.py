@@ -95,3 +95,23 @@ async def test_a_recorded_stream_cut_at_every_byte_gives_the_same_bytes_and_the_
         answered = await post(gateway, recorded.body, path=recorded.path)
         assert answered.body == b"".join(recorded.seen), f"cut at byte {place}"
     assert {(each.usage, each.billed) for each in gateway.events()} == {(recorded.usage, True)}
+
+
+async def test_chunks_in_any_number_of_reads_give_the_same_bytes_and_the_same_count(
+    gateway: Running, upstream: Upstream
+) -> None:
+    plain, cut = event(said("a")), event(said("b"), counted(5, 1))
+    sent = [plain, cut, plain, b": ping\n\n", plain, plain, event([], counted(5, 9)), DONE]
+    seen = b"".join([plain, event(said("b")), plain, b": ping\n\n", plain, plain, DONE])
+    chunks = [*map(chunk, sent), LAST_CHUNK]
+    for grouping in range(2 ** (len(chunks) - 1)):  # A bit says whether a read ends behind a chunk.
+        reads = [STREAM_HEAD + chunk(plain)]
+        for number, each in enumerate(chunks):
+            if number == 0 or grouping >> (number - 1) & 1:
+                reads.append(each)
+            else:
+                reads[-1] += each
+        upstream.answer = says(*reads)
+        answered = await post(gateway, chat(stream=True))
+        assert answered.body == plain + seen, bin(grouping)
+        assert gateway.events()[-1].usage == Usage(input_uncached=5, output=9)
