@@ -105,16 +105,16 @@ class EngineHourAdmin(ReadOnly, ModelAdmin):
         "hour_start",
         "pool",
         "state",
-        "engine_input",
-        "our_input",
-        "input_difference",
-        "engine_output",
-        "our_output",
-        "output_difference",
+        "input_by_engines",
+        "input_by_events",
+        "input_apart",
+        "output_by_engines",
+        "output_by_events",
+        "output_apart",
         "counters",
         "workers",
         "restarts",
-        "gap_s",
+        "seconds_unread",
     ]
     list_filter = ["drifts", "pool"]
     list_select_related = ["pool__upstream"]
@@ -127,3 +127,37 @@ class EngineHourAdmin(ReadOnly, ModelAdmin):
         if not row.whole:
             return "not whole"
         return "drifts" if row.drifts else "agrees"
+
+    @admin.display(description="input: engines", ordering="engine_input")
+    def input_by_engines(self, row: EngineHour) -> str:
+        return f"{row.engine_input:,}"
+
+    @admin.display(description="events", ordering="our_input")
+    def input_by_events(self, row: EngineHour) -> str:
+        return f"{row.our_input:,}"
+
+    @admin.display(description="difference")
+    def input_apart(self, row: EngineHour) -> str:
+        return apart(row.input_difference, row.engine_input, row.our_input)
+
+    @admin.display(description="output: engines", ordering="engine_output")
+    def output_by_engines(self, row: EngineHour) -> str:
+        return f"{row.engine_output:,}"
+
+    @admin.display(description="events", ordering="our_output")
+    def output_by_events(self, row: EngineHour) -> str:
+        return f"{row.our_output:,}"
+
+    @admin.display(description="difference")
+    def output_apart(self, row: EngineHour) -> str:
+        return apart(row.output_difference, row.engine_output, row.our_output)
+
+    @admin.display(description="seconds not read", ordering="gap_s")
+    def seconds_unread(self, row: EngineHour) -> str:
+        return f"{row.gap_s:,}"
+
+
+def apart(difference: int, *counts: int) -> str:
+    """A difference with its sign, and in percent of the larger count as the tolerance is."""
+    tenths = abs(difference) * 1000 // (max(counts) or 1)
+    return f"{difference:+,} ({tenths // 10}.{tenths % 10} %)" if difference else "0"

@@ -140,7 +140,7 @@ def _tell_of_gap(row: EngineHour) -> None:
         alerts.raise_alert(
             "engine_unread",
             str(row.pool),
-            f"In the hour from {row.hour_start:%Y-%m-%d %H:%M} UTC its {row.workers} workers were not read for"
+            f"In the hour from {row.hour_start:%Y-%m-%d %H:%M} UTC its workers ({row.workers}) were not read for"
             f" {row.gap_s // 60} minutes altogether, so they were not held against our events. The page of worker"
             " readings says why.",
             hour=row.hour_start.isoformat(),
