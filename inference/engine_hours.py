@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Min, Q, Sum
+from django.db.models import Q, Sum
 from django.utils import timezone
 
 from inference.engine_counters import Counted, Reading, counted, drifts
@@ -40,11 +40,9 @@ def compare_due(now: datetime | None = None) -> int:
 
 def _due(pool: Pool, now: datetime) -> Iterator[datetime]:
     """Hours that are over: those never compared, the newest, and those that drifted; while there are readings."""
-    first = WorkerReading.objects.filter(worker__pool=pool).aggregate(first=Min("at"))["first"]
-    if first is None:
-        return
+    oldest = (worker.readings.order_by("at").values_list("at", flat=True).first() for worker in pool.workers.all())
+    hour_start = min((start_of_hour(at) for at in oldest if at is not None), default=now)
     known = dict(EngineHour.objects.filter(pool=pool).values_list("hour_start", "drifts"))
-    hour_start = start_of_hour(first)
     while hour_start + HOUR + SETTLES_AFTER <= now:
         recent = now - hour_start - HOUR <= RECHECKED_FOR
         if recent or known.get(hour_start, True):
