@@ -8,69 +8,64 @@ event's own id: an event that is there already is left out, counted in the batch
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
-import msgspec
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
-from msgspec.structs import astuple
 from psycopg import Copy
-from psycopg.types.json import Jsonb
 
-from metering import partitions
+from metering import copy_format, partitions
+from metering.draft import Draft
+from metering.event_rows import COLUMNS, EventRows
+from metering.journal_alerts import JournalAlerts
 from metering.models import Batch
-from metering.reader import Entry, JournalReader, Shipped
-from metering.records import Closed
-from metering.usage import REPORTED_UNITS
+from metering.reader import JournalReader, Shipped
 
 log = logging.getLogger(__name__)
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Column and type, in the table's order. Binary COPY trusts the types, so they must be the table's own.
-COLUMNS: dict[str, str] = {
-    "id": "uuid",
-    "occurred_at": "timestamptz",
-    "batch_id": "int8",
-    "tenant_id": "int8",
-    "project_id": "int8",
-    "api_key_id": "int8",
-    "offering": "text",
-    "deployment": "text",
-    "streamed": "bool",
-    "outcome": "text",
-    "usage_source": "text",
-    "billed": "bool",
-    **dict.fromkeys(REPORTED_UNITS, "int8"),
-    "upstream_status": "int2",
-    "first_byte_us": "int8",
-    "duration_us": "int8",
-    "upstream_usage": "jsonb",
-    "grade": "text",
-    "service_tier": "text",
-}
+_COLUMNS = ", ".join(COLUMNS)
+
+
+Watch = Callable[[UUID, JournalReader, Draft, Batch | None], None]
+
+
+class Round(NamedTuple):
+    """One look at one journal: what was drafted, and what was committed of it, if anything."""
+
+    identity: UUID
+    draft: Draft
+    batch: Batch | None
 
 
 class Shipper:
     """Ships all journals of a folder. `after_commit` is called once after a round that committed events."""
 
-    def __init__(self, journals: Path, *, records_max: int, after_commit: Callable[[], None]) -> None:
+    def __init__(
+        self, journals: Path, *, records_max: int, after_commit: Callable[[], None], watch: Watch | None = None
+    ) -> None:
         self._journals = journals
         self._records_max = records_max
         self._after_commit = after_commit
+        self._watch = watch
+        self._alerts = JournalAlerts()
         self._readers: dict[Path, JournalReader] = {}
 
     def ship_round(self) -> list[Batch]:
         """At most one batch of each journal, so that a busy one does not hold up the others.
 
-        A journal that cannot be shipped is logged, every round, and the others go on. Raises OperationalError or
-        InterfaceError where Postgres is away; a repeated round then goes on from what was committed.
+        A journal that cannot be shipped is logged, every round, raises an alert, and the others go on. Raises
+        OperationalError or InterfaceError where Postgres is away; a repeated round then goes on from what was
+        committed.
         """
-        batches = [batch for reader in self._current_readers() if (batch := self._ship_one(reader)) is not None]
-        if any(batch.events for batch in batches):
-            self._after_commit()
+        batches: list[Batch] = []
+        try:
+            for reader in self._current_readers():
+                self._ship_one(reader, batches)
+        finally:
+            if any(batch.events for batch in batches):
+                self._after_commit()
         return batches
 
     def is_behind(self, batches: list[Batch]) -> bool:
@@ -82,37 +77,51 @@ class Shipper:
         self._readers = {folder: self._readers.get(folder) or JournalReader(folder) for folder in folders}
         return list(self._readers.values())
 
-    def _ship_one(self, reader: JournalReader) -> Batch | None:
+    def _ship_one(self, reader: JournalReader, batches: list[Batch]) -> None:
         try:
-            return ship_next(reader, self._records_max)
+            seen = ship_draft(reader, self._records_max)
+            if seen is None:
+                return
+            if seen.batch is not None:
+                batches.append(seen.batch)
+            self._alerts.tell(seen.identity, reader.folder, seen.draft.problem)
+            if self._watch is not None:
+                self._watch(seen.identity, reader, seen.draft, seen.batch)
         except (OperationalError, InterfaceError):
             raise
-        except Exception:  # Whatever it is, the other journals must go on, and it is said in every round.
+        except Exception as problem:  # Whatever it is, the other journals must go on, and it is said in every round.
             log.exception("Journal %s is not shipped.", reader.folder)
-            return None
+            self._alerts.tell(None, reader.folder, problem)
 
 
 def ship_next(reader: JournalReader, records_max: int) -> Batch | None:
-    """Commit the journal's next batch; None where no request has ended since the last one.
+    """Commit the journal's next batch; None where no request has ended since the last one."""
+    seen = ship_draft(reader, records_max)
+    return None if seen is None else seen.batch
+
+
+def ship_draft(reader: JournalReader, records_max: int) -> Round | None:
+    """Commit the journal's next batch, if there is one; None where no writer has opened the journal yet.
 
     Another shipper may commit the same records meanwhile; then the next ones are read.
     """
     identity = reader.identity()
     if identity is None:
         return None
+    one_by_one = False
     while True:
-        shipped = _position(identity)
-        reading = reader.read_after(shipped, records_max)
-        if reading.problem is not None:
-            log.error("Journal %s: %s", reader.folder, reading.problem)
-        elif shipped is not None:
-            reader.delete_shipped(shipped)
-        if not reading.full and not any(isinstance(entry.record, Closed) for entry in reading.entries):
-            return None  # Records of what is open alone are not worth a batch; they wait for an ending.
-        _warn_of_missing_beginning(reader, shipped, reading.entries[0])
-        batch = _commit(identity, reader.folder.name, shipped, reading.entries)
-        if batch is not None:
-            return batch
+        draft = Draft(reader, _position(identity), records_max, one_by_one=one_by_one)
+        batch, overtaken = None, False
+        if draft.is_worth_a_batch():
+            batch, overtaken = _commit(identity, reader.folder.name, draft)
+        if batch is not None or not (overtaken or draft.again):
+            break
+        one_by_one = draft.again
+    if draft.problem is not None:
+        log.error("Journal %s: %s", reader.folder, draft.problem)
+    elif draft.shipped is not None:
+        reader.delete_shipped(draft.shipped)
+    return Round(identity, draft, batch)
 
 
 def _position(identity: UUID) -> Shipped | None:
@@ -122,39 +131,40 @@ def _position(identity: UUID) -> Shipped | None:
     return Shipped(batch.last, batch.last_checksum)
 
 
-def _warn_of_missing_beginning(reader: JournalReader, shipped: Shipped | None, first: Entry) -> None:
-    if shipped is None and first.shipped.sequence > 1:
-        log.warning(
-            "Journal %s is new to this database and begins with record %d: the records before were shipped elsewhere.",
-            reader.folder, first.shipped.sequence,
-        )  # fmt: skip
-
-
-def _commit(identity: UUID, name: str, shipped: Shipped | None, entries: list[Entry]) -> Batch | None:
-    """Commit these records, which follow `shipped`; None where another shipper was quicker."""
-    events = [entry.record for entry in entries if isinstance(entry.record, Closed)]
-    partitions.ensure(partitions.month_of(_time(event.opened.opened_at_us)) for event in events)
+def _commit(identity: UUID, name: str, draft: Draft) -> tuple[Batch | None, bool]:
+    """Commit these records, which follow what is shipped; also say whether another shipper was quicker."""
+    encoder = EventRows(_next_batch_id())
+    partitions.ensure(draft.begin(encoder))
+    if draft.last is None:
+        return None, False
     with transaction.atomic():
         _lock(identity)
-        if _position(identity) != shipped:
-            return None
-        batch = Batch.objects.create(
-            kind=Batch.Kind.JOURNAL,
-            journal_id=identity,
-            journal_name=name,
-            first=entries[0].shipped.sequence,
-            last=entries[-1].shipped.sequence,
-            last_checksum=entries[-1].shipped.checksum,
-            events=len(events),
-            duplicates=0,
-            committed_at=timezone.now(),
-        )
+        if _position(identity) != draft.shipped:
+            return None, True
+        duplicates = 0
         try:
             with transaction.atomic():
-                _copy("metering_event", batch, events)
+                _copy("metering_event", draft)
         except IntegrityError:
-            _copy_new_ones(batch, events)
-    return batch
+            draft.begin_again(encoder)
+            duplicates = _copy_new_ones(draft)
+        batch = _batch_of(draft, identity, name, encoder.batch_id, duplicates)
+        batch.save(force_insert=True)
+    if draft.shipped is None and draft.first > 1:
+        log.warning(
+            "Journal %s is new to this database and begins with record %d: the records before were shipped elsewhere.",
+            name, draft.first,
+        )  # fmt: skip
+    if duplicates:
+        log.error("%d events of journal %s were there already and were left out.", duplicates, batch)
+    return batch, False
+
+
+def _next_batch_id() -> int:
+    """Its rows must name the batch before it is known how far it goes, which is when its own row is written."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence('metering_batch', 'id'))")
+        return int(cursor.fetchone()[0])
 
 
 def _lock(identity: UUID) -> None:
@@ -163,18 +173,37 @@ def _lock(identity: UUID) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"metering.journal.{identity}"])
 
 
-def _copy(table: str, batch: Batch, events: list[Closed]) -> None:
-    statement = f"COPY {table} ({', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+def _batch_of(draft: Draft, identity: UUID, name: str, batch_id: int, duplicates: int) -> Batch:
+    assert draft.last is not None  # There are rows, so there is a last record.
+    return Batch(
+        pk=batch_id,
+        kind=Batch.Kind.JOURNAL,
+        journal_id=identity,
+        journal_name=name,
+        first=draft.first,
+        last=draft.last.sequence,
+        last_checksum=draft.last.checksum,
+        opened=draft.opened,
+        events=draft.events - duplicates,
+        duplicates=duplicates,
+        committed_at=timezone.now(),
+    )
+
+
+def _copy(table: str, draft: Draft) -> None:
+    """Copy the rows while they are made: Postgres works on some while we read the next."""
+    statement = f"COPY {table} ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
     with connection.cursor() as cursor, connection.wrap_database_errors:
         copying: AbstractContextManager[Copy] = cursor.copy(statement)
         with copying as copy:
-            copy.set_types(list(COLUMNS.values()))
-            for event in events:
-                copy.write_row(_row(batch, event))
+            copy.write(copy_format.HEADER)
+            for rows in draft.rows():
+                copy.write(rows)
+            copy.write(copy_format.TRAILER)
 
 
-def _copy_new_ones(batch: Batch, events: list[Closed]) -> None:
-    """Write only the events whose id is not there yet: the first one committed counts.
+def _copy_new_ones(draft: Draft) -> int:
+    """Write only the events whose id is not there yet: the first one committed counts. Return how many were there.
 
     A journal that is shipped anew brings ids again. Doubling them would bill twice, and refusing the batch would hold
     up all that follows it for ever.
@@ -183,56 +212,11 @@ def _copy_new_ones(batch: Batch, events: list[Closed]) -> None:
         cursor.execute(
             "CREATE TEMPORARY TABLE metering_staging (LIKE metering_event INCLUDING DEFAULTS) ON COMMIT DROP"
         )
-        _copy("metering_staging", batch, events)
-        columns = ", ".join(COLUMNS)
+        _copy("metering_staging", draft)
         cursor.execute(
-            f"INSERT INTO metering_event ({columns}) SELECT {columns} FROM metering_staging"  # noqa: S608 - constants
+            f"INSERT INTO metering_event ({_COLUMNS}) SELECT {_COLUMNS} FROM metering_staging"  # noqa: S608 - constants
             " ON CONFLICT (id, occurred_at) DO NOTHING"
         )
-        batch.events = cursor.rowcount
+        written: int = cursor.rowcount
         cursor.execute("DROP TABLE metering_staging")
-    batch.duplicates = len(events) - batch.events
-    batch.save(update_fields=["events", "duplicates"])
-    log.error("%d events of journal %s were there already and were left out.", batch.duplicates, batch)
-
-
-def _row(batch: Batch, closed: Closed) -> tuple[Any, ...]:
-    """An event's row. A clock that was set back gives a duration of 0, never a negative one."""
-    opened = closed.opened
-    usage = closed.usage
-    first_byte_us = None if closed.first_byte_at_us is None else max(0, closed.first_byte_at_us - opened.opened_at_us)
-    return (
-        UUID(bytes=opened.event_id),
-        _time(opened.opened_at_us),
-        batch.pk,
-        opened.tenant_id,
-        opened.project_id,
-        opened.api_key_id,
-        opened.offering,
-        opened.deployment,
-        opened.streamed,
-        closed.outcome,
-        closed.usage_source,
-        closed.billed,
-        *astuple(usage),
-        closed.upstream_status,
-        first_byte_us,
-        max(0, closed.closed_at_us - opened.opened_at_us),
-        None if closed.upstream_usage is None else Jsonb(_storable(closed.upstream_usage), dumps=bytes),
-        closed.grade,
-        opened.service_tier,
-    )
-
-
-def _storable(words: bytes) -> bytes:
-    """The upstream's words as they are where jsonb takes them, else wrapped: what it said must not stop its billing."""
-    try:
-        msgspec.json.decode(words)
-        refused = b"\\u0000" in words  # Valid JSON, but Postgres has no such character.
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        refused = True
-    return msgspec.json.encode({"unreadable_base64": words}) if refused else words
-
-
-def _time(at_us: int) -> datetime:
-    return EPOCH + timedelta(microseconds=at_us)
+    return draft.events - written

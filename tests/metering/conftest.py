@@ -20,7 +20,8 @@ class Factory:
         self.shipper = self.new_shipper()
 
     def open(self, name: str, *, segment_bytes_max: int = 1 << 20) -> Journal:
-        return open_journal(self.journals / name, segment_bytes_max=segment_bytes_max)
+        """Synced record by record, so that a segment ends exactly where its limit is met."""
+        return open_journal(self.journals / name, segment_bytes_max=segment_bytes_max, fsync_interval_ms=0)
 
     def new_shipper(self, records_max: int = 1000) -> Shipper:
         return Shipper(self.journals, records_max=records_max, after_commit=self.nudge)

@@ -1,15 +1,17 @@
 import logging
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.db import OperationalError, connection
 
-from metering import reader, segments
-from metering.models import Batch, Event
+from metering import draft, event_rows, reader, segments
+from metering.models import Alert, Batch, Event
 from metering.records import Closed, encode, frame
 from metering.segments import ID_FILE
 from metering.usage import Outcome, Usage
@@ -61,10 +63,13 @@ def test_batches_are_of_limited_size_and_leave_no_gap(factory: Factory) -> None:
 
 
 def test_batches_are_limited_in_bytes_too(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "BATCH_BYTES_MAX", 1)
-    factory.serve(2)
-    assert factory.ship() == 2
-    assert list(Batch.objects.order_by("first").values_list("first", "last")) == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    monkeypatch.setattr(draft, "BATCH_BYTES_MAX", 1)
+    small = factory.open("gateway-2", segment_bytes_max=500)
+    factory.serve(6, small)
+    assert factory.ship() == 6
+    found = segments.segments(factory.journals / "gateway-2")
+    assert list(Batch.objects.order_by("first").values_list("first", flat=True)) == [each.first for each in found]
+    small.close()
 
 
 def test_a_record_of_another_version_stops_the_journal_and_is_not_skipped(
@@ -341,7 +346,9 @@ def fail_at(number: int, told: list[str]) -> Callable[..., Any]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_crash_at_any_statement_changes_nothing(factory: Factory, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_crash_at_any_statement_leaves_a_batch_whole_or_not_at_all(
+    factory: Factory, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.CRITICAL)
     for number in range(1, 100):
         answered = factory.serve(2)
@@ -351,7 +358,8 @@ def test_a_crash_at_any_statement_changes_nothing(factory: Factory, caplog: pyte
             factory.new_shipper().ship_round()
         if len(told) < number:
             break
-        assert (Event.objects.count(), Batch.objects.count()) == before
+        whole = (before[0] + 2, before[1] + 1)  # Where it came after the commit.
+        assert (Event.objects.count(), Batch.objects.count()) in (before, whole)
         factory.ship()
         assert set(ids(answered)) <= set(shipped_ids())
         assert Event.objects.count() == before[0] + 2
@@ -359,19 +367,18 @@ def test_a_crash_at_any_statement_changes_nothing(factory: Factory, caplog: pyte
 
 
 def test_a_copy_that_breaks_off_leaves_nothing(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
-    from metering import shipping
-
-    real = shipping._row
-    rows = []
+    real = event_rows.EventRows.encode
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 300)  # So that its rows come in several blocks.
+    calls = []
 
     def broken(*arguments: Any) -> Any:
-        rows.append(arguments)
-        if len(rows) == 2:
+        calls.append(arguments)
+        if len(calls) == 3:
             raise Crash
         return real(*arguments)
 
     factory.serve(3)
-    monkeypatch.setattr(shipping, "_row", broken)
+    monkeypatch.setattr(event_rows.EventRows, "encode", broken)
     with pytest.raises(Crash):
         factory.shipper.ship_round()
     assert (Event.objects.count(), Batch.objects.count()) == (0, 0)
@@ -389,3 +396,115 @@ def test_trouble_with_postgres_is_not_taken_for_trouble_with_a_journal(
     with connection.execute_wrapper(away), pytest.raises(OperationalError):
         factory.shipper.ship_round()
     assert factory.ship() == 1
+
+
+def test_a_crash_at_any_deed_on_the_disk_changes_nothing(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Reading, syncing and deleting: each in turn is where the process dies, and the next shipper goes on."""
+    caplog.set_level(logging.CRITICAL)
+    small = factory.open("gateway-2", segment_bytes_max=500)
+    answered: list[Closed] = []
+    deeds = [(os, "pread"), (os, "fdatasync"), (os, "fstat"), (Path, "unlink"), (Path, "iterdir"), (Path, "read_text")]
+    for owner, name in deeds:
+        for number in range(1, 4):
+            answered += factory.serve(10, small)
+            with monkeypatch.context() as patched, suppress(Crash):
+                patched.setattr(owner, name, failing_at(number, getattr(owner, name)))
+                dying = factory.new_shipper()
+                for _ in range(3):
+                    dying.ship_round()
+            factory.shipper = factory.new_shipper()
+            factory.ship()
+            assert shipped_ids() == ids(answered)
+    assert not Batch.objects.filter(duplicates__gt=0).exists()
+    small.close()
+
+
+def failing_at(number: int, deed: Callable[..., Any]) -> Callable[..., Any]:
+    told: list[object] = []
+
+    def fail(*arguments: Any, **named: Any) -> Any:
+        told.append(arguments)
+        if len(told) == number:
+            raise Crash
+        return deed(*arguments, **named)
+
+    return fail
+
+
+def test_requests_that_a_batch_opens_are_counted(factory: Factory) -> None:
+    begun = [samples.opened() for _ in range(3)]
+    for opened in begun:
+        factory.gateway.append_opened(opened)
+    factory.gateway.append_closed(samples.closed(begun[0]))
+    factory.ship()
+    assert Batch.objects.values_list("opened", "events").get() == (3, 1)
+
+
+def test_all_before_an_ending_of_another_version_is_shipped(factory: Factory, caplog: pytest.LogCaptureFixture) -> None:
+    factory.serve(3)
+    path = segments.segments(factory.journals / "gateway-1")[-1].path
+    ending = encode(samples.closed())
+    more_units = ending.replace(b"\x9b\x07\xc0", b"\x9c\x00\x07\xc0", 1)
+    assert more_units != ending
+    path.write_bytes(path.read_bytes() + frame(7, more_units) + frame(8, encode(samples.opened())))
+    assert factory.ship() == 3
+    assert "record 7" in caplog.text
+    assert "1 units more than are known" in caplog.text
+    alert = Alert.objects.get(resolved_at=None)
+    assert alert.kind == "journal_record_foreign"
+    assert path.name in alert.subject
+
+
+def test_events_of_several_months_may_follow_each_other_in_any_way(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 400)
+    answered = []
+    for number in range(12):
+        answered += factory.serve(1, at_us=samples.NOON_US + number * 7 % 4 * 31 * 86_400 * 1_000_000)
+    assert factory.ship() == 12
+    assert shipped_ids() == ids(answered)
+
+
+def open_alerts() -> list[tuple[str, str]]:
+    return list(Alert.objects.filter(resolved_at=None).values_list("kind", "subject"))
+
+
+def test_a_gap_raises_an_alert_that_names_the_segment_and_ends_when_shipping_goes_on(factory: Factory) -> None:
+    small = factory.open("gateway-2", segment_bytes_max=500)
+    answered = factory.serve(20, small)
+    before, lost, *_ = segments.segments(factory.journals / "gateway-2")
+    content = lost.path.read_bytes()
+    lost.path.unlink()
+    factory.ship()
+    factory.shipper.ship_round()
+    ((kind, subject),) = open_alerts()
+    assert kind == "journal_gap"
+    assert subject.startswith(f"gateway-2/{before.path.name}")
+    lost.path.write_bytes(content)
+    factory.shipper = factory.new_shipper()  # Another one than that which raised it.
+    factory.ship()
+    assert open_alerts() == []
+    assert shipped_ids() == ids(answered)
+    small.close()
+
+
+def test_each_reason_why_a_journal_is_not_shipped_has_an_alert_of_its_own(factory: Factory) -> None:
+    small = factory.open("gateway-2", segment_bytes_max=500)
+    factory.serve(4, small)
+    older = segments.segments(factory.journals / "gateway-2")[0].path
+    sound = older.read_bytes()
+    damage(older, len(sound) - 4)
+    factory.ship()
+    assert [kind for kind, _ in open_alerts()] == ["journal_corrupt"]
+    older.write_bytes(sound[: len(sound) // 3])
+    factory.shipper.ship_round()
+    older.write_bytes(sound)
+    factory.ship()
+    assert open_alerts() == []
+    (factory.journals / "gateway-2" / ID_FILE).write_text("no id")
+    factory.shipper.ship_round()
+    assert open_alerts() == [("journal_unshippable", "gateway-2/")]
+    small.close()

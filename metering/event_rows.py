@@ -1,0 +1,130 @@
+"""From the endings in a journal to rows of the event table, in bytes that COPY takes. Pure."""
+
+import struct
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from metering import copy_format
+from metering.copy_format import int2, int8, jsonb
+from metering.records import Closed, Opened, RecordUnreadable
+from metering.usage import COUNT_MAX, REPORTED_UNITS
+
+# In the order in which rows hold them; types are the table's own, for binary COPY trusts its sender.
+COLUMNS = (
+    *("id", "occurred_at", "batch_id", "duration_us"),
+    *("tenant_id", "project_id", "api_key_id", "offering", "deployment", "service_tier", "streamed"),
+    *("outcome", "usage_source", "billed", "grade", "upstream_status"),
+    *REPORTED_UNITS,
+    *("first_byte_us", "upstream_usage"),
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_US = timedelta(microseconds=1)
+_KINDS_CACHED_MAX = 20_000
+_HEAD = struct.Struct("!hi16siqiqiq")  # Count of columns, id, occurred_at, batch_id, duration_us; lengths before each.
+
+
+def _lean(record: type[msgspec.Struct], **types: Any) -> Any:
+    """The record's type for reading only: fields of other types where named, and nothing for the cyclic collector."""
+    fields: list[Any] = [
+        (field.name, types.get(field.name, field.type), *(() if field.required else (field.default,)))
+        for field in msgspec.structs.fields(record)
+    ]
+    return msgspec.defstruct(f"_{record.__name__}", fields, tag=record.__struct_config__.tag, array_like=True, gc=False)
+
+
+# Usage is a tuple here, whose counts are checked without a call of Python for each ending.
+_Counts = tuple[Annotated[int, Meta(ge=0, le=COUNT_MAX)] | None, ...]
+_Opened = _lean(Opened, event_id=Annotated[bytes, Meta(min_length=16, max_length=16)])
+_Ending = _lean(Closed, opened=_Opened, usage=_Counts)
+_decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(_Ending).decode
+_is_json = msgspec.json.Decoder().decode
+
+
+class EventRows:
+    """Makes the rows of one batch. `months` are those, UTC, of the events of the last call, by their first instant."""
+
+    def __init__(self, batch_id: int) -> None:
+        self.batch_id = batch_id
+        self.months: set[datetime] = set()
+        self._month_us = (0, 0)
+        self._counts = copy_format.Int8s()
+        self._kinds: dict[tuple[Any, ...], bytes] = {}
+
+    def encode(self, endings: list[bytes]) -> bytes:
+        """Rows of these payloads. Raises RecordUnreadable where one is not an ending that this version knows."""
+        self.months, self._month_us = set(), (0, 0)
+        try:
+            return b"".join([self._row(_decode(payload)) for payload in endings])
+        except (msgspec.MsgspecError, struct.error, OverflowError) as problem:
+            raise RecordUnreadable(f"{problem}. Read it with the version that wrote it.") from problem
+
+    def _row(self, closed: Any) -> bytes:
+        """An event's row. A clock that was set back gives a duration of 0, never a negative one."""
+        opened = closed.opened
+        at_us = opened.opened_at_us
+        if not self._month_us[0] <= at_us < self._month_us[1]:
+            self._enter_month(at_us)
+        counts = closed.usage
+        if len(counts) != len(REPORTED_UNITS):
+            counts = _all_units(counts)
+        first_byte_us = None if closed.first_byte_at_us is None else max(0, closed.first_byte_at_us - at_us)
+        duration_us = max(0, closed.closed_at_us - at_us)
+        return b"".join(
+            (
+                _HEAD.pack(
+                    len(COLUMNS), 16, opened.event_id, 8, at_us - copy_format.EPOCH_US, 8, self.batch_id, 8, duration_us
+                ),
+                self._kind(closed, opened),
+                *map(self._counts.__getitem__, counts),
+                int8(first_byte_us),
+                jsonb(None if closed.upstream_usage is None else storable(closed.upstream_usage)),
+            )
+        )
+
+    def _kind(self, closed: Any, opened: Any) -> bytes:
+        """The columns that are the same for many events. They are made once."""
+        key = (
+            *(opened.tenant_id, opened.project_id, opened.api_key_id, opened.offering, opened.deployment),
+            *(opened.service_tier, opened.streamed, closed.outcome, closed.usage_source, closed.billed, closed.grade),
+            closed.upstream_status,
+        )
+        fields = self._kinds.get(key)
+        if fields is None:
+            if len(self._kinds) >= _KINDS_CACHED_MAX:
+                self._kinds.clear()
+            fields = self._kinds[key] = b"".join(_field(value) for value in key[:-1]) + int2(key[-1])
+        return fields
+
+    def _enter_month(self, at_us: int) -> None:
+        month = (_EPOCH + at_us * _US).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        later = (month + timedelta(days=31)).replace(day=1)
+        self._month_us = ((month - _EPOCH) // _US, (later - _EPOCH) // _US)
+        self.months.add(month)
+
+
+def _all_units(counts: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """Also the units that an older journal does not know. Those that we do not know must not be lost."""
+    missing = len(REPORTED_UNITS) - len(counts)
+    if missing < 0:
+        raise RecordUnreadable(f"It has {-missing} units more than are known. Read it with the version that wrote it.")
+    return counts + (None,) * missing
+
+
+def _field(value: bool | int | str) -> bytes:
+    if isinstance(value, bool):
+        return copy_format.boolean(value)
+    return copy_format.text(value) if isinstance(value, str) else int8(value)
+
+
+def storable(words: bytes) -> bytes:
+    """The upstream's words as they are where jsonb takes them, else wrapped: what it said must not stop its billing."""
+    try:
+        _is_json(words)
+        refused = b"\\u0000" in words  # Valid JSON, but Postgres has no such character.
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        refused = True
+    return msgspec.json.encode({"unreadable_base64": words}) if refused else words
