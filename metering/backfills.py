@@ -27,26 +27,30 @@ _COUNTED = """
     WITH RECURSIVE counted (id, occurred_at, taken) AS (
         SELECT event.id, event.occurred_at, taken.id IS NOT NULL
         FROM metering_event AS event
-        LEFT JOIN metering_event AS taken
-          ON taken.corrects = event.id AND taken.occurred_at = event.occurred_at AND taken.sign = -1
+        LEFT JOIN LATERAL ({taken_away}) AS taken ON true
         WHERE event.batch_id IN (SELECT id FROM metering_batch WHERE backfill_id = %(backfill)s)
         UNION ALL
-        SELECT amended.id, amended.occurred_at, taken.id IS NOT NULL
+        SELECT event.id, event.occurred_at, taken.id IS NOT NULL
         FROM counted
-        JOIN metering_event AS amended
-          ON counted.taken AND amended.tenant_id = %(tenant)s AND amended.occurred_at = counted.occurred_at
-         AND amended.corrects = counted.id AND amended.sign = 1
-        LEFT JOIN metering_event AS taken
-          ON taken.corrects = amended.id AND taken.occurred_at = amended.occurred_at AND taken.sign = -1
+        CROSS JOIN LATERAL (
+            SELECT id, occurred_at FROM metering_event
+            WHERE tenant_id = %(tenant)s AND occurred_at = counted.occurred_at AND corrects = counted.id AND sign = 1
+            LIMIT 1
+        ) AS event
+        LEFT JOIN LATERAL ({taken_away}) AS taken ON true
+        WHERE counted.taken
     )
     SELECT id AS event_id, occurred_at, {new_id} AS id FROM counted WHERE NOT taken
+"""
+_TAKEN_AWAY = """
+    SELECT id FROM metering_event WHERE corrects = event.id AND occurred_at = event.occurred_at AND sign = -1 LIMIT 1
 """
 # A UUIDv7 with the time of the event's own id, and random bits of its own.
 _NEW_ID = """
     encode(overlay(set_byte(uuid_send(gen_random_uuid()), 6, 112 | (get_byte(uuid_send(gen_random_uuid()), 6) & 15))
                    PLACING substring(uuid_send(id) FROM 1 FOR 6) FROM 1 FOR 6), 'hex')::uuid
 """
-_REVERT = TAKE_AWAY.format(taken=f"({_COUNTED.format(new_id=_NEW_ID)}) AS taken")
+_REVERT = TAKE_AWAY.format(taken=f"({_COUNTED.format(new_id=_NEW_ID, taken_away=_TAKEN_AWAY)}) AS taken")
 # The ids of what was taken back are free again: somebody reverts a backfill to send it as it should have been.
 _FREE_KEYS = """
     DELETE FROM metering_ingestedkey AS taken

@@ -20,22 +20,20 @@ from metering.ingest_rows import Placed, event_id_of
 from metering.models import Batch
 from metering.reporter import Reporter
 
-_BY_KEY = """
-    SELECT source, external_id, event_id, occurred_at, occurred_at
-    FROM unnest(%(sources)s::text[], %(ids)s::text[]) AS asked (source, external_id)
-    JOIN metering_ingestedkey AS taken USING (source, external_id)
-    WHERE taken.tenant_id = %(tenant)s
-"""
 # The bounds in time let one partition be read, and not all of them.
 _EVENTS = """
     SELECT event.id, event.occurred_at, event.project_id, event.api_key_id, event.sign, event.source IS NULL,
            batch.held, batch.backfill_id, taken.id IS NOT NULL
     FROM unnest(%(ids)s::uuid[], %(from)s::timestamptz[], %(to)s::timestamptz[]) AS asked (id, earliest, latest)
-    JOIN metering_event AS event
-      ON event.id = asked.id AND event.occurred_at >= asked.earliest AND event.occurred_at <= asked.latest
+    CROSS JOIN LATERAL (
+        SELECT * FROM metering_event
+        WHERE id = asked.id AND occurred_at >= asked.earliest AND occurred_at <= asked.latest LIMIT 1
+    ) AS event
     JOIN metering_batch AS batch ON batch.id = event.batch_id
-    LEFT JOIN metering_event AS taken
-      ON taken.corrects = event.id AND taken.occurred_at = event.occurred_at AND taken.sign = -1
+    LEFT JOIN LATERAL (
+        SELECT id FROM metering_event
+        WHERE corrects = event.id AND occurred_at = event.occurred_at AND sign = -1 LIMIT 1
+    ) AS taken ON true
     WHERE event.tenant_id = %(tenant)s
 """
 MILLISECOND = timedelta(microseconds=999)
@@ -79,7 +77,10 @@ _UNKNOWN = "There is no such event of this source, nor one of ours by this id; o
 def _targets(reporter: Reporter, corrections: Sequence[Correction]) -> dict[int, Target]:
     """The event that each correction names, by the correction's index: by source and id, else by our own id."""
     names = [(correction.said.source, correction.said.corrects or "") for correction in corrections]
-    places = _by_key(reporter.tenant_id, names)
+    keys = ingest_rows.keys_of(reporter.tenant_id, names)
+    places: dict[tuple[str, str], Place] = {
+        name: (key.event_id, key.occurred_at, key.occurred_at) for name, key in keys.items()
+    }
     for name in names:
         if name not in places and (ours := _by_our_id(name[1])) is not None:
             places[name] = ours
@@ -93,17 +94,6 @@ def _targets(reporter: Reporter, corrections: Sequence[Correction]) -> dict[int,
 
 Place = tuple[UUID, datetime, datetime]
 """Our id of an event, and the first and last instant at which it can have happened."""
-
-
-def _by_key(tenant_id: int, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Place]:
-    given: dict[str, Any] = {
-        "tenant": tenant_id,
-        "sources": [source for source, _ in names],
-        "ids": [named for _, named in names],
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_BY_KEY, given)
-        return {(source, named): place for source, named, *place in cursor.fetchall()}
 
 
 def _by_our_id(text: str) -> Place | None:
@@ -154,7 +144,7 @@ def _refuse(reporter: Reporter, corrections: Sequence[Correction], targets: dict
 
 def _look_for_races(reporter: Reporter, corrections: Sequence[Correction]) -> None:
     """Raise Raced where the same correction was stored by another call since this one looked: it is a repetition."""
-    if _by_key(reporter.tenant_id, [(each.said.source, each.said.external_id) for each in corrections]):
+    if ingest_rows.keys_of(reporter.tenant_id, [ingest_rows.name_of(each.said) for each in corrections]):
         raise Raced
 
 

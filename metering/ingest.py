@@ -4,7 +4,7 @@ An event is known by tenant, source and id. Whether it was taken before is decid
 with the same events may come at once: one stores them, and the other finds them there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,25 +17,22 @@ from metering.fold_soon import fold_after_commit
 from metering.ingest_errors import EventsConflict, Raced
 from metering.ingest_formats.reported import Reading, Refusal
 from metering.ingest_placing import Call, Correction, placed
-from metering.ingest_rows import Placed
+from metering.ingest_rows import Key, keys_of, name_of
 from metering.models import Backfill, Batch
 from metering.reporter import Reporter
 
 TRIES = 3
 
-# What is known of ids that are taken: the digest, and the backfill that holds the event back, if one does.
-_TAKEN = """
-    SELECT source, external_id, taken.digest, held.backfill_id, held.name
-    FROM unnest(%(sources)s::text[], %(ids)s::text[]) AS asked (source, external_id)
-    JOIN metering_ingestedkey AS taken USING (source, external_id)
-    LEFT JOIN LATERAL (
-        SELECT backfill.id AS backfill_id, backfill.name
-        FROM metering_event AS event
-        JOIN metering_batch AS batch ON batch.id = event.batch_id AND batch.held
-        JOIN metering_backfill AS backfill ON backfill.id = batch.backfill_id
-        WHERE event.id = taken.event_id AND event.occurred_at = taken.occurred_at
-    ) AS held ON true
-    WHERE taken.tenant_id = %(tenant)s
+# Which of these events a backfill holds back.
+_HELD = """
+    SELECT event.id, backfill.name
+    FROM unnest(%(ids)s::uuid[], %(times)s::timestamptz[]) AS asked (id, occurred_at)
+    CROSS JOIN LATERAL (
+        SELECT id, batch_id FROM metering_event WHERE id = asked.id AND occurred_at = asked.occurred_at LIMIT 1
+    ) AS event
+    JOIN metering_batch AS batch ON batch.id = event.batch_id AND batch.held
+    JOIN metering_backfill AS backfill ON backfill.id = batch.backfill_id
+    WHERE backfill.id = ANY(%(backfills)s::bigint[])
 """
 
 
@@ -92,33 +89,39 @@ def _store(reporter: Reporter, call: Call, backfill: Backfill | None) -> Receipt
 def _not_taken(reporter: Reporter, call: Call, fresh: set[UUID], backfill: Backfill | None) -> list[Correction]:
     """The corrections whose ids nobody had taken. Raises EventsConflict where an id was taken by another event."""
     asked = [event for event in call.events if event.event_id not in fresh] + call.corrections
-    taken = _taken(reporter, asked) if asked else {}
+    taken = keys_of(reporter.tenant_id, [name_of(event.said) for event in asked])
+    held = _held(reporter, taken.values(), backfill)
     conflicts = []
     for event in asked:
-        digest, holder, name = taken.get((event.said.source, event.said.external_id), (event.digest, None, ""))
-        if digest != event.digest:
+        found = taken.get(name_of(event.said))
+        if found is None:
+            continue
+        if found.digest != event.digest:
             reason = "This id was taken by an event that says something else. Amend that one, or take another id."
-        elif holder is not None and (backfill is None or holder != backfill.pk):
+        elif found.event_id in held:
+            name = held[found.event_id]
             reason = f"The open backfill {name} has this event, and may yet be reverted. Commit or revert it first."
         else:
             continue
         conflicts.append(Refusal(event.index, event.said.external_id, "id", reason))
     if conflicts:
         raise EventsConflict(conflicts)
-    return [event for event in call.corrections if (event.said.source, event.said.external_id) not in taken]
+    return [event for event in call.corrections if name_of(event.said) not in taken]
 
 
-def _taken(
-    reporter: Reporter, events: Sequence[Placed | Correction]
-) -> dict[tuple[str, str], tuple[bytes, int | None, str]]:
+def _held(reporter: Reporter, taken: Collection[Key], backfill: Backfill | None) -> dict[UUID, str]:
+    """The events that another backfill holds, with its name; what the call's own backfill has is a repetition."""
+    others = Backfill.objects.filter(tenant_id=reporter.tenant_id, state=Backfill.State.OPEN)
+    if backfill is not None:
+        others = others.exclude(pk=backfill.pk)
+    open_ones = list(others.values_list("pk", flat=True)) if taken else []
+    if not open_ones:
+        return {}
     given: dict[str, Any] = {
-        "tenant": reporter.tenant_id,
-        "sources": [event.said.source for event in events],
-        "ids": [event.said.external_id for event in events],
+        "ids": [found.event_id for found in taken],
+        "times": [found.occurred_at for found in taken],
+        "backfills": open_ones,
     }
     with connection.cursor() as cursor:
-        cursor.execute(_TAKEN, given)
-        return {
-            (source, external_id): (bytes(digest), holder, name)
-            for source, external_id, digest, holder, name in cursor.fetchall()
-        }
+        cursor.execute(_HELD, given)
+        return dict(cursor.fetchall())

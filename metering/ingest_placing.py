@@ -8,7 +8,7 @@ from django.conf import settings
 
 from metering.ingest_errors import EventsConflict, EventsRefused
 from metering.ingest_formats.reported import BadEvent, Reading, Refusal, ReportedUsage
-from metering.ingest_rows import Placed, digest_of, event_id_of, time_of
+from metering.ingest_rows import Placed, digest_of, event_id_of, name_of, time_of
 from metering.ingest_window import Window
 from metering.models import Backfill
 from metering.reporter import Places, Reporter
@@ -62,7 +62,7 @@ def placed(reporter: Reporter, reading: Reading, now: datetime, backfill: Backfi
         except BadEvent as problem:
             refusals.append(Refusal(index, said.external_id, problem.field, problem.reason))
             continue
-        known = digests.setdefault((said.source, said.external_id), found.digest)
+        known = digests.setdefault(name_of(said), found.digest)
         if known is found.digest:
             call.events.append(found) if isinstance(found, Placed) else call.corrections.append(found)
         elif known == found.digest:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -49,6 +49,15 @@ COLUMNS: dict[str, str] = {
 _COPY = f"COPY metering_event ({', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 _TYPES = list(COLUMNS.values())
 
+# What is known of ids that were taken.
+_KEYS = """
+    SELECT asked.source, asked.external_id, known.digest, known.event_id, known.occurred_at
+    FROM unnest(%(sources)s::text[], %(ids)s::text[]) AS asked (source, external_id)
+    CROSS JOIN LATERAL (
+        SELECT digest, event_id, occurred_at FROM metering_ingestedkey
+        WHERE tenant_id = %(tenant)s AND source = asked.source AND external_id = asked.external_id LIMIT 1
+    ) AS known
+"""
 # Keys are taken in their order, so that two calls with the same events cannot lock each other out. They are given as
 # JSON, for psycopg writes arrays of so many values slowly.
 _TAKE_KEYS = """
@@ -62,10 +71,14 @@ _TAKE_KEYS = """
 
 _COPIED = [name for name in (*COLUMNS, "upstream_status", "first_byte_us", "upstream_usage") if name not in
            ("id", "batch_id", "sign", "corrects")]  # fmt: skip
+# The LIMIT here, and in other statements of this kind, keeps each look-up on its index: where statistics are not yet
+# of today, the planner would rather read all there is of the tenant.
 TAKE_AWAY = f"""
     INSERT INTO metering_event (id, batch_id, sign, corrects, {", ".join(_COPIED)})
     SELECT taken.id, %(batch)s, -1, event.id, {", ".join(f"event.{name}" for name in _COPIED)}
-    FROM {{taken}} JOIN metering_event AS event ON event.id = taken.event_id AND event.occurred_at = taken.occurred_at
+    FROM {{taken}} CROSS JOIN LATERAL (
+        SELECT * FROM metering_event WHERE id = taken.event_id AND occurred_at = taken.occurred_at LIMIT 1
+    ) AS event
 """  # noqa: S608 - made of constants; values are parameters
 _TAKE_AWAY = TAKE_AWAY.format(
     taken="unnest(%(ids)s::uuid[], %(events)s::uuid[], %(times)s::timestamptz[]) AS taken (id, event_id, occurred_at)"
@@ -85,6 +98,11 @@ class Placed:
     project_id: int
     api_key_id: int
     corrects: UUID | None = None
+
+
+def name_of(said: ReportedUsage) -> tuple[str, str]:
+    """What an event is known by within its tenant."""
+    return said.source, said.external_id
 
 
 def digest_of(said: ReportedUsage) -> bytes:
@@ -139,6 +157,28 @@ def take_keys(tenant_id: int, events: Sequence[Placed]) -> set[UUID]:
     with connection.cursor() as cursor:
         cursor.execute(_TAKE_KEYS, {"tenant": tenant_id, "events": msgspec.json.encode(rows).decode()})
         return {event_id for (event_id,) in cursor.fetchall()}
+
+
+class Key(NamedTuple):
+    """That an id was taken: by what, for which event of ours, and when that happened."""
+
+    digest: bytes
+    event_id: UUID
+    occurred_at: datetime
+
+
+def keys_of(tenant_id: int, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Key]:
+    """Those of these names (source, id) that are taken."""
+    if not names:
+        return {}
+    sources, ids = zip(*names, strict=True)
+    given: dict[str, Any] = {"tenant": tenant_id, "sources": list(sources), "ids": list(ids)}
+    with connection.cursor() as cursor:
+        cursor.execute(_KEYS, given)
+        return {
+            (source, external_id): Key(bytes(digest), event_id, occurred_at)
+            for source, external_id, digest, event_id, occurred_at in cursor.fetchall()
+        }
 
 
 def write(batch: Batch, events: Iterable[Placed]) -> None:
