@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Q, Sum
+from django.db.models import Exists, OuterRef, Q, Sum
 from django.utils import timezone
 
 from inference.engine_counters import Counted, Reading, counted, drifts
@@ -53,9 +53,9 @@ def _due(pool: Pool, now: datetime) -> Iterator[datetime]:
 def compare(pool: Pool, hour_start: datetime, now: datetime) -> EngineHour:
     """Compute one hour, replacing what was computed before."""
     hour_end = hour_start + HOUR
-    within = Q(readings__at__gt=hour_start, readings__at__lte=hour_end)
-    read = Q(enabled=True, pool__upstream__enabled=True)
-    workers = list(Worker.objects.filter(read | within, pool=pool).distinct())
+    within = WorkerReading.objects.filter(worker=OuterRef("pk"), at__gt=hour_start, at__lte=hour_end)
+    to_be_read = Q(enabled=True, pool__upstream__enabled=True)
+    workers = list(Worker.objects.filter(to_be_read | Exists(within), pool=pool))
     engine = sum((_counted(worker, hour_start, hour_end) for worker in workers), Counted())
     ours = {direction: _ours(pool, hour_start, units) for direction, units in DIRECTIONS.items()}
     pairs = ((engine.prompt, ours["input"]), (engine.generation, ours["output"]))
