@@ -5,7 +5,6 @@ All statements run within the caller's transaction.
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -85,8 +84,7 @@ _TAKE_AWAY = TAKE_AWAY.format(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(msgspec.Struct, frozen=True):  # Made for each event, and faster made than a dataclass.
     """An event with all that its row needs: where it belongs, when it was, and the ids that follow from that."""
 
     index: int

@@ -1,6 +1,6 @@
 """Tables of metering: what was shipped, every event, and usage summed over quarters of an hour.
 
-Events are written by metering/shipping.py and metering/ingest.py, buckets by metering/rollup.py, alerts by
+Events are written by metering/shipping.py and metering/ingest_rows.py, buckets by metering/rollup.py, alerts by
 metering/alerts.py, and by nothing else.
 """
 

@@ -6,7 +6,6 @@ IngestRefused
 └── UnknownFormat        no reader for this content type (415)
 """
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -132,15 +131,19 @@ class Statement(Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
 
 
 _SAYS_NOTHING = Statement()
+_TEXTS = ("offering", "deployment", "grade", "project", "amends", "voids")
 _NOT_OF_A_VOID = [name for name in Statement.__struct_fields__ if name not in ("voids", "tenant")]
 
 
 def reported(source: str, external_id: str, at: datetime | None, statement: Statement, *, tenant: str) -> ReportedUsage:
     """The event that a statement makes; `tenant` is the slug of the one whose key sends it. Raises BadEvent."""
     _refuse_foreign(statement.tenant, tenant)
-    texts = {"source": source, "id": external_id, **dict(_texts_of(statement))}
-    for name, said in texts.items():
-        _check_text(name, said)
+    _check_text("source", source)
+    _check_text("id", external_id)
+    for name in _TEXTS:
+        said = getattr(statement, name)
+        if said != getattr(_SAYS_NOTHING, name):
+            _check_text(name, said)
     is_correction = statement.amends is not None or statement.voids is not None
     if at is None and not is_correction:
         raise BadEvent("time", "An event needs the time at which it happened.")
@@ -178,21 +181,6 @@ def microseconds(at: datetime) -> int:
 def _refuse_foreign(said: str | None, tenant: str) -> None:
     if said is not None and said != tenant:
         raise BadEvent("tenant", "Your key decides the tenant, and it is another one. Leave this member out.")
-
-
-def _texts_of(statement: Statement) -> Iterator[tuple[str, str]]:
-    optional: Mapping[str, str | None] = {
-        "project": statement.project,
-        "amends": statement.amends,
-        "voids": statement.voids,
-    }
-    yield from ((name, said) for name, said in optional.items() if said is not None)
-    if statement.offering is not UNSET:
-        yield "offering", statement.offering
-    # These may be empty: an event without them is of no deployment, or of no grade.
-    yield from (
-        (name, said) for name, said in {"deployment": statement.deployment, "grade": statement.grade}.items() if said
-    )
 
 
 def _check_text(name: str, said: str) -> None:
