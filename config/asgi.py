@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
 from config import env
+from config.bodies import BoundedBodies
 
 try:
     from config import settings
@@ -25,6 +26,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 GATEWAY_PATH = "/v1/"
+BODY_SLACK_BYTES = 64 * 1024  # So that a small excess is refused by the view, which says why and keeps the connection.
 
 # A request that ends well leaves no reference cycle. Looking for some at every 700 new objects, as Python does, took a
 # tenth of it all. One that fails may leave some, and its body with them, so they must not wait for long either.
@@ -57,11 +59,12 @@ def gateway_config() -> GatewayConfig:
 
 
 def office() -> App:
-    """Django, loaded only when this is called."""
+    """Django, loaded only when this is called. Nothing that it takes is longer than reported usage."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.asgi import get_asgi_application
 
-    return cast(App, get_asgi_application())  # Django says dict where ASGI says mapping.
+    django = cast(App, get_asgi_application())  # Django says dict where ASGI says mapping.
+    return BoundedBodies(django, settings.TOKENWORKS_INGEST_BODY_BYTES_MAX + BODY_SLACK_BYTES)
 
 
 def build(planes: str) -> App:
