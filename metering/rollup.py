@@ -97,12 +97,18 @@ def fold_everything() -> int:
     return folded
 
 
-def differences(start: datetime, end: datetime, limit: int = DIFFERENCES_MAX) -> list[Difference]:
+def differences(
+    start: datetime, end: datetime, limit: int = DIFFERENCES_MAX, *, time_limit_s: float = 0
+) -> list[Difference]:
     """Buckets within [start, end) that are not the sum of their folded events; at most `limit`. Empty is right.
 
-    One statement sees one moment, so it may run beside shippers and folders. Both instants begin a quarter.
+    One statement sees one moment, so it may run beside shippers and folders. Both instants begin a quarter. Postgres
+    gives up after `time_limit_s`, and OperationalError is raised; 0 is no limit, and what is below 0 is none left.
     """
     given: dict[str, Any] = {"start": start, "end": end, "limit": limit}
-    with connection.cursor() as cursor:
+    limit_ms = max(1, int(time_limit_s * 1000)) if time_limit_s else 0
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_HASH_THE_SUMS)
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(limit_ms)])
         cursor.execute(_DIFFERENCES, given)
         return [Difference(*row) for row in cursor.fetchall()]

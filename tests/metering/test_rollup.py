@@ -1,18 +1,23 @@
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from threading import Event as Flag
+from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, Sum
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metering import reconciliation, rollup
+from metering import rollup, tasks
 from metering.models import Backfill, Batch, Bucket, Event
 from metering.usage import REPORTED_UNITS, Outcome, Usage
 from tests.metering import samples
 from tests.metering.conftest import Factory
 from tests.metering.threads import at_once
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db
 
@@ -205,16 +210,104 @@ def test_an_event_that_was_lost_is_found(factory: Factory) -> None:
     assert {difference.by_events for difference in rollup.differences(*DAY)} == {None}
 
 
-def test_the_nightly_comparison_covers_yesterday_and_today_and_logs_what_differs(
-    factory: Factory, caplog: pytest.LogCaptureFixture
-) -> None:
-    factory.serve(1)
+class Crash(BaseException):
+    """The process dies here, so to speak."""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_fold_that_dies_at_any_statement_has_folded_all_or_nothing(factory: Factory) -> None:
+    expected = 0
+    for number in range(1, 50):
+        factory.serve(2)
+        factory.ship()
+        expected += 2
+        told: list[str] = []
+
+        def die(run: Callable[..., Any], sql: str, *rest: Any, told: list[str] = told, number: int = number) -> Any:
+            told.append(sql)
+            if len(told) == number:
+                raise Crash
+            return run(sql, *rest)
+
+        with connection.execute_wrapper(die), suppress(Crash):
+            rollup.fold_everything()
+        rollup.fold_everything()
+        assert Bucket.objects.get(unit="request").quantity == expected
+        if len(told) < number:
+            break
+    assert number > 4
+    assert rollup.differences(*DAY) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tasks_that_come_twice_and_in_any_order_fold_each_batch_once(factory: Factory) -> None:
+    """A message of Celery names no batch, so one more, one less and any order of them are all the same."""
+    factory.shipper = factory.new_shipper(records_max=4)
+
+    def ship_and_tell() -> None:
+        for _ in range(20):
+            factory.serve(2)
+            factory.ship()
+
+    at_once(ship_and_tell, *[lambda: [tasks.fold() for _ in range(30)]] * 3)
+    for _ in range(2):
+        tasks.fold.apply()
+    assert Bucket.objects.get(unit="request").quantity == 40
+    assert not Batch.objects.filter(folded_at=None).exists()
+    assert rollup.differences(*DAY) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_folders_of_one_hot_key_wait_for_each_other_and_do_not_lock_each_other_out(factory: Factory) -> None:
+    """Each batch holds the same keys, in an order of its own: only the order of writing keeps folders apart."""
+    factory.shipper = factory.new_shipper(records_max=20)
+    for number in range(24):
+        keys = list(range(10)) if number % 2 else list(reversed(range(10)))
+        for key in keys:
+            factory.serve(1, api_key_id=key)
+    factory.ship()
+    folded = at_once(*[lambda: sum(rollup.fold_batches(limit=1) for _ in range(12))] * 4)
+    assert sum(folded) <= 24  # type: ignore[arg-type]  # Numbers, all of them.
+    rollup.fold_everything()
+    found = Bucket.objects.filter(unit="request").values_list("api_key_id", "quantity")
+    assert dict(found) == dict.fromkeys(range(10), 24)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_folder_that_is_killed_lets_go_of_what_it_claimed(factory: Factory) -> None:
+    """Its connection ends within the transaction, as when the process is killed; others fold meanwhile."""
+    factory.shipper = factory.new_shipper(records_max=2)
+    for key in range(4):  # Of the same key, the others would wait for the one that dies.
+        factory.serve(1, api_key_id=key)
+    factory.ship()
+    claimed, killed = Flag(), Flag()
+
+    def die() -> None:
+        with suppress(InterfaceError, OperationalError), transaction.atomic():
+            rollup.fold_batches(limit=2)
+            claimed.set()
+            assert killed.wait(30)
+            connection.connection.close()
+
+    def fold_the_rest() -> None:
+        assert claimed.wait(30)
+        try:
+            assert rollup.fold_batches() == 2
+            assert rollup.fold_batches() == 0
+        finally:
+            killed.set()
+
+    at_once(die, fold_the_rest)
+    until(lambda: rollup.fold_everything() + Batch.objects.filter(folded_at=None).count() == 2, "claims end")
+    assert list(Bucket.objects.filter(unit="request").values_list("quantity", flat=True)) == [1, 1, 1, 1]
+
+
+def test_late_events_reach_the_bucket_of_their_own_time(factory: Factory) -> None:
+    factory.serve(1, at_us=samples.NOON_US + 60 * MINUTE_US)
     factory.ship()
     rollup.fold_everything()
-    Bucket.objects.filter(unit="output").update(quantity=4)
-    for night in (NOON, NOON + timedelta(days=1)):
-        caplog.clear()
-        assert len(reconciliation.compare_recent(night)) == 1
-        assert "1 buckets" in caplog.text
-        assert "llama-3.3-70b" in caplog.text
-    assert reconciliation.compare_recent(NOON + timedelta(days=2)) == []
+    factory.serve(2, at_us=samples.NOON_US - 40 * 24 * 60 * MINUTE_US)
+    factory.ship()
+    rollup.fold_everything()
+    found = {start: quantity for (start, unit), quantity in units_by_bucket().items() if unit == "request"}
+    assert found == {NOON + timedelta(hours=1): 1, NOON - timedelta(days=40): 2}
