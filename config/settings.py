@@ -48,6 +48,8 @@ TOKENWORKS_JOURNAL_SEGMENT_BYTES_MAX = env.integer(
 # The shipper: how many journal records one batch may hold, and how long it waits when there is nothing to ship.
 TOKENWORKS_SHIP_BATCH_RECORDS_MAX = env.integer("TOKENWORKS_SHIP_BATCH_RECORDS_MAX", 5_000, minimum=1, maximum=100_000)
 TOKENWORKS_SHIP_INTERVAL_MS = env.integer("TOKENWORKS_SHIP_INTERVAL_MS", 200, minimum=10, maximum=60_000)
+# How late a journal may be shipped, in minutes, before operators are alerted.
+TOKENWORKS_SHIPPING_LATE_MINUTES = env.integer("TOKENWORKS_SHIPPING_LATE_MINUTES", 5, minimum=1, maximum=1440)
 
 # How many whole months of events are kept in the database besides the running one, 3 or more; 0: all of them, for ever.
 TOKENWORKS_EVENT_MONTHS_KEPT = env.integer("TOKENWORKS_EVENT_MONTHS_KEPT", 0, minimum=0, maximum=1200)
@@ -91,7 +93,7 @@ TOKENWORKS_GRACE_S = env.integer("TOKENWORKS_GRACE_S", 20, minimum=1, maximum=36
 # How often a gateway compares its whole snapshot with the database, besides being told of changes.
 TOKENWORKS_SNAPSHOT_CHECK_S = env.integer("TOKENWORKS_SNAPSHOT_CHECK_S", 30, minimum=1, maximum=3600)
 
-# `GET /metrics` of a gateway for Prometheus: yes or no. It tells about all tenants, so it wants the secret below.
+# `GET /metrics` of a gateway and `GET /office/metrics`, for Prometheus: yes or no. They want the secret below.
 TOKENWORKS_METRICS = env.boolean("TOKENWORKS_METRICS", False)
 # What Prometheus sends as a bearer token to read the metrics.
 TOKENWORKS_METRICS_SECRET = env.text(

@@ -8,9 +8,9 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from metering import alerts, backfills
+from metering import alerts, backfills, journal_states
 from metering.ingest_errors import BackfillRefused
-from metering.models import Alert, Backfill, Batch, Bucket
+from metering.models import Alert, Backfill, Batch, Bucket, JournalState, RequestDay
 from tenants.read_only import ReadOnly
 
 
@@ -27,6 +27,48 @@ class BucketAdmin(ReadOnly, ModelAdmin):
     list_filter = ["unit", "billed"]
     search_fields = ["=tenant_id", "=offering", "=deployment"]
     show_full_result_count = False
+
+
+@admin.register(JournalState)
+class JournalAdmin(ReadOnly, ModelAdmin):
+    list_display = [
+        "name",
+        "state",
+        "node",
+        "last_shipped",
+        "unshipped_bytes",
+        "unshipped_since",
+        "segments",
+        "still_open",
+        "seen_at",
+        "problem",
+    ]
+    actions = ["forget"]
+
+    # unfold brings no types.
+    @display(description="state", label={"shipped": "success", "waiting": "info", "late": "danger"})  # type: ignore[untyped-decorator]
+    def state(self, journal: JournalState) -> str:
+        if journal_states.is_late(journal):
+            return "late"
+        return "shipped" if journal.unshipped_since is None else "waiting"
+
+    @action(description="Forget: this journal is gone for good", permissions=["view"])  # type: ignore[untyped-decorator]
+    def forget(self, request: HttpRequest, chosen: QuerySet[JournalState]) -> None:
+        for journal in chosen:
+            journal_states.forget(journal)
+        self.message_user(request, "Forgotten. A journal that is shipped again comes back.")
+
+
+@admin.register(RequestDay)
+class RequestDayAdmin(ReadOnly, ModelAdmin):
+    list_display = ["day", "journal_name", "opened", "by_outcome", "duplicates", "still_open", "missing", "checked_at"]
+    list_filter = ["journal_name"]
+    date_hierarchy = "day"
+    show_full_result_count = False
+
+    @admin.display(description="events by outcome")
+    def by_outcome(self, row: RequestDay) -> str:
+        return ", ".join(f"{outcome} {events:,}" for outcome, events in sorted(row.outcomes.items()))
 
 
 @admin.register(Alert)

@@ -232,13 +232,17 @@ class JournalState(models.Model):
     )
     segments = models.IntegerField()
     still_open = models.BigIntegerField(
-        null=True, help_text="Requests without an end behind the last committed record; null: not known."
+        null=True, help_text="Requests that had no end up to the record counted_to; null: not counted yet."
     )
+    counted_to = models.BigIntegerField(null=True, help_text="Sequence of a committed record.")
+    events = models.BigIntegerField(default=0, help_text="Committed so far, about: a killed shipper forgets a second.")
+    duplicates = models.BigIntegerField(default=0, help_text="Left out so far, about.")
     problem = models.TextField(blank=True)
     seen_at = models.DateTimeField()
 
     class Meta:
         ordering = ["name"]
+        verbose_name = "journal"
 
     def __str__(self) -> str:
         return self.name
@@ -280,6 +284,7 @@ class RequestDay(models.Model):
     outcomes = models.JSONField(help_text="Their events, by outcome.")
     duplicates = models.BigIntegerField(help_text="Ends whose event was there already.")
     still_open = models.BigIntegerField(null=True, help_text="Began up to the end of the day, and not ended by then.")
+    missing = models.BigIntegerField(null=True, help_text="Began, not ended, and not open either; null: not known.")
     checked_at = models.DateTimeField()
 
     class Meta:

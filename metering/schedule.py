@@ -6,6 +6,8 @@ from celery.schedules import crontab
 
 FOLD_EVERY_S = 2
 MAIL_ALERTS_EVERY_S = 30
+CHECK_SHIPPING_EVERY_S = 60
+SHIPPER_STARTS_IN_S = 30  # When everything starts together, journals of yesterday are not called late at once.
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "metering: fold batches into buckets": {
@@ -17,6 +19,15 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "metering.tasks.mail_alerts",
         "schedule": MAIL_ALERTS_EVERY_S,
         "options": {"expires": MAIL_ALERTS_EVERY_S},
+    },
+    "metering: look whether journals are shipped": {
+        "task": "metering.tasks.check_shipping",
+        "schedule": CHECK_SHIPPING_EVERY_S,
+        "options": {"countdown": SHIPPER_STARTS_IN_S, "expires": CHECK_SHIPPING_EVERY_S + SHIPPER_STARTS_IN_S},
+    },
+    "metering: hold requests against events": {
+        "task": "metering.tasks.check_requests",
+        "schedule": crontab(hour="1", minute="10"),
     },
     "metering: make partitions ahead": {
         "task": "metering.tasks.make_partitions",

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from metering import alert_mail, partitions, reconciliation, rollup
+from metering import alert_mail, journal_states, partitions, reconciliation, request_days, rollup
 
 ARCHIVE_TIME_LIMIT_S = 6 * 3600  # Two months of a hundred million events are no matter of minutes.
 
@@ -29,6 +29,16 @@ def archive_old_months() -> None:
 @shared_task
 def compare_buckets() -> None:
     reconciliation.compare_recent()
+
+
+@shared_task
+def check_shipping() -> None:
+    journal_states.check_late()
+
+
+@shared_task
+def check_requests() -> None:
+    request_days.check_due()
 
 
 @shared_task

@@ -21,6 +21,8 @@ def test_every_scheduled_task_exists() -> None:
             tasks.make_partitions,
             tasks.compare_buckets,
             tasks.mail_alerts,
+            tasks.check_shipping,
+            tasks.check_requests,
             tasks.archive_old_months,
         )
     }

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from metering.fold_soon import fold_soon
+from metering.journal_states import JournalWatch
 from metering.nudge import Nudger
 from metering.ship_loop import ship_everything, ship_until
 from metering.shipping import Shipper
@@ -25,6 +26,7 @@ class Command(BaseCommand):
                 settings.TOKENWORKS_HOME / "journal",
                 records_max=settings.TOKENWORKS_SHIP_BATCH_RECORDS_MAX,
                 after_commit=nudge,
+                watch=JournalWatch(),
             )
             if once:
                 self.stdout.write(f"Shipped {ship_everything(shipper)} events.")
