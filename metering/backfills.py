@@ -17,7 +17,7 @@ from django.utils import timezone
 from metering.fold_soon import fold_after_commit
 from metering.ingest_errors import BackfillRefused, TooManyBackfills, UnknownBackfill
 from metering.ingest_rows import TAKE_AWAY, new_batch
-from metering.models import Backfill, Batch
+from metering.models import Backfill, Batch, Event
 
 EVENTS_MAX = 10_000_000  # What one transaction takes back in minutes.
 
@@ -127,13 +127,15 @@ def commit(backfill: Backfill) -> Backfill:
 def revert(backfill: Backfill) -> Backfill:
     """Take all of it back, amendments of its events included. To revert it again does nothing.
 
-    Of an open one the batches stay held for ever. Of a committed one each event that still counts gets a row of
-    sign -1, which is folded like any other, and reaches an invoice as a correction.
+    Of an open one the events go, which never counted: kept, they would hold up the archive of their months for ever.
+    Of a committed one each event that still counts gets a row of sign -1, which is folded like any other, and
+    reaches an invoice as a correction.
     """
     now = timezone.now()
     states = Backfill.objects.filter(pk=backfill.pk)
     if states.filter(state=Backfill.State.OPEN).update(state=Backfill.State.REVERTED, reverted_at=now):
         _free_keys(backfill)
+        _drop_held(backfill)
     elif states.filter(state=Backfill.State.COMMITTED).update(state=Backfill.State.REVERTED, reverted_at=now):
         _take_back(backfill)
         _free_keys(backfill)
@@ -148,6 +150,12 @@ def _take_back(backfill: Backfill) -> None:
         cursor.execute(_REVERT, {"backfill": backfill.pk, "tenant": backfill.tenant_id, "batch": batch.pk})
         batch.events = cursor.rowcount
     batch.save(update_fields=["events"])
+
+
+def _drop_held(backfill: Backfill) -> None:
+    batches = Batch.objects.filter(backfill=backfill, held=True)
+    Event.objects.filter(batch_id__in=list(batches.values_list("pk", flat=True))).delete()
+    batches.update(events=0, held=False, folded_at=timezone.now())
 
 
 def _free_keys(backfill: Backfill) -> None:

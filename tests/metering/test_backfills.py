@@ -72,6 +72,15 @@ def test_a_backfill_that_is_reverted_while_open_never_counts(alice: Person) -> N
     assert counted() == {}
 
 
+def test_a_backfill_that_is_reverted_while_open_leaves_nothing_that_waits(alice: Person) -> None:
+    create(alice)
+    report(alice, old(1), backfill="may")
+    step(alice, "revert")
+    assert Event.objects.count() + IngestedKey.objects.count() == 0
+    assert not Batch.objects.filter(folded_at=None).exists()
+    assert [batch.events for batch in Batch.objects.all()] == [0]
+
+
 def test_a_committed_backfill_is_taken_back_by_rows_that_correct(alice: Person) -> None:
     create(alice)
     report(alice, old(1), old(2), backfill="may")
