@@ -18,6 +18,7 @@ from metering import alerts
 from metering.models import Bucket
 from metering.usage import INPUT_UNITS, OUTPUT_UNITS
 
+DRIFT, UNREAD = "engine_drift", "engine_unread"  # Kinds of alerts.
 SETTLES_AFTER = timedelta(minutes=5)  # By then an hour's usage is shipped and folded, if nothing is late.
 RECHECKED_FOR = timedelta(hours=3)  # Late usage changes an hour; one that drifts is looked at until it does not.
 INTERVALS_MISSED_MAX = 3  # Readings further apart than so many intervals have a gap between them.
@@ -115,10 +116,10 @@ def _ours(pool: Pool, start: datetime, units: tuple[str, ...]) -> int:
 def _tell_of_drift(row: EngineHour) -> None:
     subject = f"{row.pool} {row.hour_start:%Y-%m-%d %H:%M}"
     if not row.drifts:
-        alerts.resolve("engine_drift", subject)
+        alerts.resolve(DRIFT, subject)
         return
     alerts.raise_alert(
-        "engine_drift",
+        DRIFT,
         subject,
         f"The engines counted {row.engine_input:,} tokens in and {row.engine_output:,} out, our events say"
         f" {row.our_input:,} and {row.our_output:,}. See whether somebody uses the workers without the gateway, whether"
@@ -133,10 +134,10 @@ def _tell_of_drift(row: EngineHour) -> None:
 
 def _tell_of_gap(row: EngineHour) -> None:
     if row.whole:
-        alerts.resolve("engine_unread", str(row.pool))
+        alerts.resolve(UNREAD, str(row.pool))
     elif row.gap_s > UNREAD_MIN.total_seconds():
         alerts.raise_alert(
-            "engine_unread",
+            UNREAD,
             str(row.pool),
             f"In the hour from {row.hour_start:%Y-%m-%d %H:%M} UTC its workers ({row.workers}) were not read for"
             f" {row.gap_s // 60} minutes altogether, so they were not held against our events. The page of worker"
