@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -190,8 +191,11 @@ def write(batch: Batch, events: Iterable[Placed]) -> None:
 
 
 def take_away(batch: Batch, events: Sequence[tuple[UUID, UUID, datetime]]) -> None:
-    """Write a row of sign -1 for each: its own id, and id and time of the event that it takes away."""
-    ids, taken, times = zip(*events, strict=True)
+    """Write a row of sign -1 for each: its own id, and id and time of the event that it takes away.
+
+    In the order of the events, so that two calls that correct the same ones cannot lock each other out.
+    """
+    ids, taken, times = zip(*sorted(events, key=itemgetter(1)), strict=True)
     given: dict[str, Any] = {"batch": batch.pk, "ids": list(ids), "events": list(taken), "times": list(times)}
     with connection.cursor() as cursor:
         cursor.execute(_TAKE_AWAY, given)

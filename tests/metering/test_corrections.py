@@ -195,3 +195,13 @@ def test_the_same_correction_twice_at_once_is_stored_once(alice: Person) -> None
     answers: list[Any] = list(at_once(*[lambda: report(alice, amendment(2, "req-1", 31)).json()] * 3))
     assert sorted(answer["accepted"] for answer in answers) == [0, 0, 1]
     assert counted() == {"output": 31, "request": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_calls_at_once_that_correct_the_same_events_in_other_orders_do_not_lock_each_other_out(alice: Person) -> None:
+    report(alice, *(flat(number) for number in range(100)))
+    voids = [void(1_000 + number, f"req-{number}") for number in range(100)]
+    amendments = [amendment(2_000 + number, f"req-{number}", number) for number in reversed(range(100))]
+    answers: list[Any] = list(at_once(lambda: report(alice, *voids), lambda: report(alice, *amendments)))
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    assert Event.objects.filter(sign=-1).count() == 100
