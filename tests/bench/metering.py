@@ -1,4 +1,4 @@
-"""Measures metering: `make bench-metering`, or `python -m tests.bench.metering [--events N] [--rounds N]`.
+"""Measures metering: `make bench-metering ARGS="[--events N] [--rounds N] [--stored N ...]"`.
 
 Journals are written first. Each round then ships and folds the same journals, apart and at once, and copies the same
 rows raw, all on an embedded Postgres of a home of its own. Rates are by the clock, and CPU is measured beside them,
@@ -30,6 +30,7 @@ from tests.waiting import until
 JOURNALS = 2
 TIMEOUT_S = 1_800
 COPY_BLOCK_BYTES = 2**18
+RAW, END_TO_END = "raw COPY, no index", "end to end"
 WORKER = ("-m", "celery", "--app", "config", "worker", "--concurrency", "2", "--without-mingle", "--without-gossip")
 
 
@@ -190,7 +191,7 @@ def end_to_end(bench: Bench) -> Measured:
 def copy_rows_out(bench: Bench) -> None:
     from django.db import connection
 
-    from metering.shipping import COLUMNS
+    from metering.event_rows import COLUMNS
 
     columns = ", ".join(COLUMNS)
     with connection.cursor() as cursor, bench.rows.open("wb") as file:
@@ -204,7 +205,7 @@ def copy_rows_out(bench: Bench) -> None:
 def raw_copy(bench: Bench, including: str) -> Measured:
     from django.db import connection
 
-    from metering.shipping import COLUMNS
+    from metering.event_rows import COLUMNS
 
     execute("DROP TABLE IF EXISTS raw")
     execute(f"CREATE TABLE raw (LIKE metering_event INCLUDING DEFAULTS {including})")
@@ -231,10 +232,10 @@ def run_round(bench: Bench, found: dict[str, list[Measured]]) -> None:
     if not bench.rows.exists():
         copy_rows_out(bench)
     execute("TRUNCATE metering_event")
-    keep("raw COPY, no index", raw_copy(bench, ""))
+    keep(RAW, raw_copy(bench, ""))
     keep("raw COPY, all indexes and checks", raw_copy(bench, "INCLUDING INDEXES INCLUDING CONSTRAINTS"))
     execute("DROP TABLE raw")
-    keep("end to end", end_to_end(bench))
+    keep(END_TO_END, end_to_end(bench))
 
 
 def line(name: str, measured: list[Measured], events: int) -> str:
@@ -253,10 +254,37 @@ def line(name: str, measured: list[Measured], events: int) -> str:
     return f"| {name} | {statistics.median(rates):,.0f} ({spread}) | {', '.join(cpu)} | {', '.join(rss)} |"
 
 
+def report(bench: Bench, found: dict[str, list[Measured]]) -> None:
+    print("| | events/s (spread) | CPU, us/event | peak RSS, MB |\n|---|---|---|---|")
+    for label, measured in found.items():
+        print(line(label, measured, bench.events))
+    ratios = [raw.wall_s / ours.wall_s for raw, ours in zip(found[RAW], found[END_TO_END], strict=True)]
+    spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
+    print(f"end to end, in parts of the raw COPY: {statistics.median(ratios):.3f} ({spread})")
+
+
+def report_growth(bench: Bench, sizes: list[int]) -> None:
+    """What folding the journals' events costs when so many others are stored."""
+    from tests.bench import many_events
+
+    ship_alone(bench)
+    stored, first_us = bench.events, 0.0
+    for size in sizes:
+        many_events.fill(stored, max(stored, size))
+        stored = max(stored, size)
+        costs = many_events.fold_again()
+        first_us = first_us or statistics.median(costs)
+        spread = f"{min(costs):.2f} to {max(costs):.2f}, {statistics.median(costs) / first_us:.3f} of the first"
+        print(
+            f"folding with {stored:,} events stored: {statistics.median(costs):.2f} us an event ({spread})", flush=True
+        )
+
+
 def main() -> None:
     asked = argparse.ArgumentParser()
     asked.add_argument("--events", type=int, default=1_000_000)
     asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument("--stored", type=int, nargs="*", default=[], help="also fold with so many events stored")
     given = asked.parse_args()
     with tempfile.TemporaryDirectory(prefix="tokenworks-bench-") as name:
         os.environ["TOKENWORKS_HOME"] = name
@@ -267,13 +295,21 @@ def main() -> None:
             django.setup()
             subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, check=True)
             write_journals(bench.pristine, JOURNALS, given.events)
-            found: dict[str, list[Measured]] = {}
-            for round_number in range(given.rounds):
-                print(f"round {round_number + 1}", flush=True)
-                run_round(bench, found)
-            print("| | events/s (spread) | CPU us/event | peak RSS, MB |\n|---|---|---|---|")
-            for label, measured in found.items():
-                print(line(label, measured, given.events))
+            measure_all(bench, given.rounds, given.stored)
+
+
+def measure_all(bench: Bench, rounds: int, stored: list[int]) -> None:
+    from tests.bench.many_events import report_month_of_usage
+
+    found: dict[str, list[Measured]] = {}
+    for number_of_round in range(rounds):
+        print(f"round {number_of_round + 1}", flush=True)
+        run_round(bench, found)
+    if rounds:
+        report(bench, found)
+    report_month_of_usage()
+    if stored:
+        report_growth(bench, sorted(stored))
 
 
 if __name__ == "__main__":
