@@ -7,23 +7,28 @@
     └── NotOpen               an event was closed that is not open
 
 Records reach the kernel with one write before the caller goes on, so they outlive a killed process. They reach the
-disk with the next group sync, so a power cut takes at most the last `fsync_interval_ms`.
+disk with the next group sync, so a power cut takes at most the last `fsync_interval_ms` and the time of that sync.
+
+The caller waits for that write and for nothing else: metering/segment_writer.py says how it gets from one segment to
+the next. Only at an interval of 0 does it wait for the disk, with every record and with every segment.
 """
 
-import errno
 import fcntl
 import logging
 import os
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from metering import records, segments
+from metering.group_sync import GroupSync
 from metering.records import Closed, Opened
 from metering.recovery import RecoveryReport, recover
+from metering.segment_writer import SegmentWriter
 
 log = logging.getLogger(__name__)
+
+LOCK_TRIES = 5
+LOCK_WAIT_S = 0.02
 
 
 class JournalError(Exception):
@@ -59,26 +64,23 @@ class Journal:
         self._folder = folder
         self._lock = lock
         self._segment_bytes_max = segment_bytes_max
-        self._fsync_interval_s = fsync_interval_ms / 1000
         self._sequence = recovered.last_sequence
         self._open: dict[bytes, bytes] = {}  # Payloads of what is open, carried into the next segment.
         self._owed: dict[bytes, bytes] = {}  # Endings that the disk refused; they go before anything else.
-        self._failure: OSError | None = None
-        self._dirty = False
-        self._durable_until_ns = time.monotonic_ns()  # What was written before is on the disk.
-        self._descriptor_lock = threading.Lock()
-        self._use_segment(recovered.segment)
-        self._stopping = threading.Event()
-        self._syncer = threading.Thread(target=self._sync_in_groups, name="journal-sync", daemon=True)
+        self._writer = SegmentWriter(folder, recovered.segment)
+        self._syncer: GroupSync | None = None
         if fsync_interval_ms:
-            self._syncer.start()
+            self._syncer = GroupSync(
+                folder, self._writer, interval_s=fsync_interval_ms / 1000, segment_bytes_max=segment_bytes_max
+            )
 
     @classmethod
     def open(cls, folder: Path, *, segment_bytes_max: int, fsync_interval_ms: int) -> "Journal":
         """Lock the folder, repair what a crash left, and begin a fresh segment.
 
         `fsync_interval_ms` 0 syncs each record before append returns. A segment may pass `segment_bytes_max` by one
-        record and by the records carried into it. Raises JournalInUse or JournalUnavailable.
+        record, by what is carried into it and, where the disk is slow to make the next one, by what is appended
+        meanwhile; where it cannot make one, up to twice the limit. Raises JournalInUse or JournalUnavailable.
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +97,8 @@ class Journal:
         if recovered.bytes_cut or recovered.interrupted:
             log.warning(
                 "Journal %s was repaired: %d bytes of a torn tail cut (kept in %s), %d requests were interrupted.",
-                folder, recovered.bytes_cut, recovered.cut_kept_in, recovered.interrupted,
+                folder, recovered.bytes_cut, ", ".join(map(str, recovered.cut_kept_in)) or "no file",
+                recovered.interrupted,
             )  # fmt: skip
         return journal
 
@@ -107,7 +110,7 @@ class Journal:
     @property
     def unsynced_us(self) -> int:
         """How long the oldest record may have waited for the disk; 0 where every record is synced by itself."""
-        return (time.monotonic_ns() - self._durable_until_ns) // 1000 if self._fsync_interval_s else 0
+        return (time.monotonic_ns() - self._writer.durable_until_ns) // 1000 if self._syncer is not None else 0
 
     def append_opened(self, opened: Opened) -> None:
         """Write that a request is about to leave. Raises JournalUnavailable, and then nothing is left behind."""
@@ -136,47 +139,39 @@ class Journal:
 
     def close(self) -> None:
         """Sync and let go of the folder. What is still open will be interrupted at the next opening."""
-        self._stopping.set()
-        if self._syncer.is_alive():
-            self._syncer.join()
+        if self._syncer is not None:
+            self._syncer.stop()
         try:
-            if self._failure is None:
+            if self._writer.failure is None:
                 self._pay_owed()
-                os.fdatasync(self._descriptor)
+            self._writer.close()
         except OSError as problem:
             raise _unavailable(self._folder, problem) from problem
         finally:
-            os.close(self._descriptor)
             os.close(self._lock)
 
     def _append(self, payload: bytes) -> None:
-        if self._failure is not None:
-            raise _unavailable(self._folder, self._failure)
+        if self._writer.failure is not None:
+            raise _unavailable(self._folder, self._writer.failure)
         try:
             if self._owed:
                 self._pay_owed()
-            if self._appended_bytes >= self._segment_bytes_max:
+            if self._writer.appended_bytes >= self._segment_bytes_max:
                 self._rotate()
             self._write(payload)
         except OSError as problem:
             raise _unavailable(self._folder, problem) from problem
 
     def _write(self, payload: bytes) -> None:
-        """One frame, whole or not at all: half a frame would hide all that is appended behind it."""
         frame = records.frame(self._sequence + 1, payload)
-        try:
-            written = os.write(self._descriptor, frame)
-            if written != len(frame):
-                raise OSError(errno.ENOSPC, f"only {written} of {len(frame)} bytes were taken")
-            if not self._fsync_interval_s:
-                self._fail_unless_done(os.fdatasync, self._descriptor)
-        except OSError:
-            self._fail_unless_done(os.ftruncate, self._descriptor, self._size)
-            raise
+        self._writer.write(frame)
+        if self._syncer is None:
+            try:
+                self._writer.sync()
+            except OSError:
+                self._writer.take_back(len(frame))
+                raise
         self._sequence += 1
-        self._size += len(frame)
-        self._appended_bytes += len(frame)
-        self._dirty = True
 
     def _pay_owed(self) -> None:
         for event_id, payload in list(self._owed.items()):
@@ -184,64 +179,41 @@ class Journal:
             del self._owed[event_id], self._open[event_id]
 
     def _rotate(self) -> None:
-        """Go on in a fresh segment that begins with what is open.
-
-        The old segment is made durable first: once a newer one exists, an incomplete tail would count as corruption.
-        """
-        self._fail_unless_done(os.fdatasync, self._descriptor)
+        """Go on in a fresh segment that begins with what is open, if there is one already."""
+        if self._syncer is None:
+            self._writer.prepare()
+        elif not self._writer.can_switch:
+            self._wait_for_none(self._syncer)
+            return
         first = self._sequence + 1
-        try:
-            fresh, last = segments.create_segment(self._folder, first, self._open.values())
-        except OSError as problem:
-            if segments.segments(self._folder)[-1].first == first:
-                self._failure = problem  # It got its name, so nothing may follow in the old one any more.
-            raise
-        with self._descriptor_lock:
-            os.close(self._descriptor)
-            self._use_segment(fresh.path)
-            self._sequence = last
+        head = [
+            records.frame(sequence, payload)
+            for sequence, payload in enumerate(records.carry(self._open.values()), start=first)
+        ]
+        self._writer.switch(first, head)
+        self._sequence += len(head)
 
-    def _use_segment(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        self._size = os.fstat(self._descriptor).st_size
-        self._appended_bytes = 0
-
-    def _sync_in_groups(self) -> None:
-        while not self._stopping.wait(self._fsync_interval_s):
-            began_ns = time.monotonic_ns()
-            if self._dirty:
-                self._dirty = False
-                with self._descriptor_lock:
-                    descriptor = os.dup(self._descriptor)  # Stays valid when a rotation closes the other one.
-                try:
-                    os.fdatasync(descriptor)
-                except OSError as problem:
-                    self._failure = problem
-                    log.error("Journal %s could not be synced: %s. It takes no more records.", self._folder, problem)
-                finally:
-                    os.close(descriptor)
-            if self._failure is None:
-                self._durable_until_ns = began_ns
-
-    def _fail_unless_done(self, deed: Callable[..., None], *arguments: int) -> None:
-        """Do it, or take no more records for good: after a failed sync or truncate nobody knows what the disk holds."""
-        try:
-            deed(*arguments)
-        except OSError as problem:
-            self._failure = problem
-            raise
+    def _wait_for_none(self, syncer: GroupSync) -> None:
+        """Have the next segment made, and go on in this one meanwhile; raises OSError where that goes too far."""
+        if syncer.problem is None:
+            syncer.wake()
+        elif self._writer.appended_bytes >= 2 * self._segment_bytes_max:
+            raise syncer.problem
 
 
 def _take_lock(folder: Path) -> int:
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise JournalInUse(
-            f"{folder} is written by another process. Give each gateway process its own TOKENWORKS_JOURNAL_NAME."
-        ) from None
-    return lock
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_WAIT_S)  # `tokenworks journal` takes it for a moment, to see whether it is taken.
+        else:
+            return lock
+    os.close(lock)
+    raise JournalInUse(
+        f"{folder} is written by another process. Give each gateway process its own TOKENWORKS_JOURNAL_NAME."
+    )
 
 
 def _unavailable(folder: Path, problem: OSError) -> JournalUnavailable:

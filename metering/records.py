@@ -2,11 +2,20 @@
 
 A frame is little-endian: length of the payload (u32), CRC-32 over length, sequence and payload (u32), sequence
 (u64), payload (msgpack). The sequence counts a journal's records from 1, without gaps, across its segments.
+
+**Counting requests.** Each request has one Opened and later one Closed. A segment that a writer goes on in begins with
+Carried records of all that is open there, which open nothing anew. So in any stretch of a journal the requests opened
+are its Opened records, those ended are its Closed records, and from the first record on, always:
+
+    opened = closed + open
+
+Before there was Carried, Opened stood in its place. Such a journal is read as before, and an Opened whose id is open
+already opens nothing; whoever counts without knowing what is open counts those requests once more for each segment.
 """
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 import msgspec
@@ -15,12 +24,14 @@ from metering.usage import Outcome, ServiceTier, Usage, UsageSource
 
 HEADER = struct.Struct("<IIQ")
 _COVERED = struct.Struct("<IQ")
+_CARRIED_HEAD = struct.Struct(">BBBBH")
 UPSTREAM_USAGE_BYTES_MAX = 16 * 1024
 PAYLOAD_BYTES_MAX = 64 * 1024
+RECORD_BYTES_MAX = PAYLOAD_BYTES_MAX - _CARRIED_HEAD.size  # So that any of them can be carried.
 
 
 class RecordTooLarge(ValueError):
-    """A journal record is larger than PAYLOAD_BYTES_MAX."""
+    """A journal record is larger than RECORD_BYTES_MAX."""
 
 
 class RecordUnreadable(Exception):
@@ -72,7 +83,13 @@ class Closed(msgspec.Struct, tag="c", array_like=True, frozen=True):
     grade: str = ""  # That the answer got, which may be lower than the one asked for; empty: not certified.
 
 
-Record = Opened | Closed
+class Carried(msgspec.Struct, tag="k", array_like=True, frozen=True):
+    """Requests that were opened in older segments and are still open where this one begins."""
+
+    opened: tuple[Opened, ...]
+
+
+Record = Opened | Closed | Carried
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
@@ -104,9 +121,31 @@ def interrupted(opened: Opened, closed_at_us: int) -> Closed:
 
 def encode(record: Record) -> bytes:
     payload = _encoder.encode(record)
-    if len(payload) > PAYLOAD_BYTES_MAX:
-        raise RecordTooLarge(f"A record of {len(payload)} bytes is over {PAYLOAD_BYTES_MAX}. Bound its texts.")
+    if len(payload) > RECORD_BYTES_MAX:
+        raise RecordTooLarge(f"A record of {len(payload)} bytes is over {RECORD_BYTES_MAX}. Bound its texts.")
     return payload
+
+
+def carry(payloads: Iterable[bytes]) -> Iterator[bytes]:
+    """Payloads of Carried records that hold these encoded Opened ones, within PAYLOAD_BYTES_MAX each.
+
+    They are put together as they are: encoding thousands anew would hold up the event loop.
+    """
+    gathered: list[bytes] = []
+    size = _CARRIED_HEAD.size
+    for payload in payloads:
+        if size + len(payload) > PAYLOAD_BYTES_MAX:
+            yield _carried(gathered)
+            gathered, size = [], _CARRIED_HEAD.size
+        gathered.append(payload)
+        size += len(payload)
+    if gathered:
+        yield _carried(gathered)
+
+
+def _carried(payloads: list[bytes]) -> bytes:
+    """Msgpack of ["k", [...]]: no more than 16 bits count the payloads, which have 64 KiB together."""
+    return b"".join((_CARRIED_HEAD.pack(0x92, 0xA1, ord("k"), 0xDC, len(payloads)), *payloads))
 
 
 def decode(payload: bytes) -> Record:

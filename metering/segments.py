@@ -1,4 +1,9 @@
-"""The files of a journal's folder: its identity, its segments, and how a fresh segment comes to be."""
+"""The files of a journal's folder: its identity, its segments, and how a fresh segment comes to be.
+
+A segment is named by the sequence of its first record. The one that a writer is about to go on in is NEXT: it gets
+its number when it and the segment before it are on the disk. So a segment that has a number is whole but for the
+newest one's end, and all that a power cut can tear is there or in NEXT.
+"""
 
 import os
 import re
@@ -10,6 +15,7 @@ from typing import NamedTuple
 from metering import records
 
 ID_FILE = "id"
+NEXT = "next.journal"
 _SEGMENT_NAME = re.compile(r"(\d{20})\.journal")
 _TEMPORARY_NAME = "next.tmp"
 
@@ -22,9 +28,34 @@ class Segment(NamedTuple):
 
 
 def segments(folder: Path) -> list[Segment]:
-    """The journal's segments, oldest first. The last one is the newest, the only one that may still grow."""
+    """The journal's numbered segments, oldest first. Only the last one, the newest, may still grow or be torn."""
     matches = ((path, _SEGMENT_NAME.fullmatch(path.name)) for path in folder.iterdir())
     return sorted(Segment(int(match[1]), path) for path, match in matches if match)
+
+
+def written(folder: Path) -> list[Segment]:
+    """All that a writer which runs has appended to: the numbered segments and, behind them, NEXT if it has records.
+
+    For those who do not mind what a power cut may take. NEXT may get its number before it is opened.
+    """
+    begun = _begun(folder)
+    found = segments(folder)
+    if begun is not None and (not found or found[-1].first < begun.first):
+        found.append(begun)
+    return found
+
+
+def _begun(folder: Path) -> Segment | None:
+    path = folder / NEXT
+    try:
+        with path.open("rb") as file:
+            head = file.read(records.HEADER.size)
+    except FileNotFoundError:
+        return None
+    if len(head) < records.HEADER.size:
+        return None
+    _, _, first = records.HEADER.unpack(head)
+    return Segment(first, path)
 
 
 def create_segment(folder: Path, first: int, payloads: Iterable[bytes]) -> tuple[Segment, int]:
@@ -39,10 +70,30 @@ def create_segment(folder: Path, first: int, payloads: Iterable[bytes]) -> tuple
             file.write(records.frame(last, payload))
         file.flush()
         os.fsync(file.fileno())
-    path = folder / f"{first:020d}.journal"
+    path = _path(folder, first)
     temporary.replace(path)
     sync_folder(folder)
     return Segment(first, path), last
+
+
+def create_next(folder: Path) -> int:
+    """Make an empty NEXT whose name is durable; return a descriptor that appends to it."""
+    descriptor = os.open(folder / NEXT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    try:
+        sync_folder(folder)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def number_next(folder: Path, first: int) -> Segment:
+    """Give NEXT its number. Only once it and the segment before it are on the disk; a repetition does no harm."""
+    path = _path(folder, first)
+    if not path.exists():
+        (folder / NEXT).replace(path)
+    sync_folder(folder)
+    return Segment(first, path)
 
 
 def journal_id(folder: Path) -> uuid.UUID | None:
@@ -78,3 +129,7 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _path(folder: Path, first: int) -> Path:
+    return folder / f"{first:020d}.journal"

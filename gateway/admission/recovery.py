@@ -12,7 +12,7 @@ from gateway.admission import pricing
 from gateway.admission.terms import Draws, Quota
 from metering import records
 from metering.records import BadFrame, Closed, RecordUnreadable
-from metering.segments import Segment, segments
+from metering.segments import Segment, written
 from tenants.snapshot import BudgetRow
 
 RECORDS_MAX = 1_000_000  # More than that between two reports, a second apart, is not what happened.
@@ -37,7 +37,7 @@ def closed_between(folder: Path, after: int, until: int) -> list[Closed] | None:
 
     The shipper keeps a journal's newest segments, so it does, unless this gateway died time and again unheard.
     """
-    found = segments(folder)
+    found = written(folder)
     if not found or found[0].first > after + 1:
         return None
     endings: list[Closed] = []

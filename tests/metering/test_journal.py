@@ -11,11 +11,12 @@ from django.conf import settings
 
 from metering import records
 from metering.journal import AlreadyOpen, JournalInUse, JournalUnavailable, NotOpen
-from metering.records import Closed, Opened, RecordTooLarge
-from metering.segments import journal_id, segments
+from metering.records import Carried, Closed, Opened, RecordTooLarge
+from metering.segments import NEXT, journal_id, segments
 from metering.usage import Outcome
 from tests.metering import samples
 from tests.metering.journals import open_journal, read_all, read_segment
+from tests.waiting import until
 
 
 def test_what_was_appended_stands_in_the_journal(tmp_path: Path) -> None:
@@ -96,7 +97,9 @@ def test_a_full_segment_is_followed_by_one_that_begins_with_what_is_open(tmp_pat
         journal.append_opened(opened := samples.opened())
         journal.append_closed(samples.closed(opened))
     for segment in segments(tmp_path)[1:]:
-        assert long_running in read_segment(segment)
+        carried = read_segment(segment)[0]
+        assert isinstance(carried, Carried)
+        assert long_running in carried.opened
     journal.append_closed(samples.closed(long_running))
     journal.close()
     assert open_journal(tmp_path).recovered.interrupted == 0
@@ -190,7 +193,7 @@ def test_an_ending_that_the_disk_refused_becomes_an_interruption_as_soon_as_ther
 def test_a_disk_too_full_for_a_fresh_segment_goes_on_in_the_old_one_later(
     tmp_path: Path, disk_bytes: DiskLimit
 ) -> None:
-    journal = open_journal(tmp_path, segment_bytes_max=50)
+    journal = open_journal(tmp_path, segment_bytes_max=50, fsync_interval_ms=0)
     journal.append_opened(first := samples.opened())
     disk_bytes.set(10)
     with pytest.raises(JournalUnavailable):
@@ -198,8 +201,29 @@ def test_a_disk_too_full_for_a_fresh_segment_goes_on_in_the_old_one_later(
     disk_bytes.lift()
     journal.append_opened(second := samples.opened())
     journal.close()
-    assert read_segment(segments(tmp_path)[-1]) == [first, second]
+    assert read_segment(segments(tmp_path)[-1]) == [Carried((first,)), second]
     assert [segment.first for segment in segments(tmp_path)] == [1, 2]
+
+
+def test_a_segment_that_cannot_be_followed_goes_on_to_twice_its_limit_and_then_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where a disk has no inodes left: a file cannot be made, and one that is there can grow."""
+    journal = open_journal(tmp_path, segment_bytes_max=2_000, fsync_interval_ms=1)
+    (tmp_path / NEXT).mkdir()
+    for _ in range(15):
+        journal.append_opened(samples.opened())
+    until(lambda: "cannot begin another segment" in caplog.text, "the trouble is said", 30)
+    with pytest.raises(JournalUnavailable, match="Is a directory"):  # noqa: PT012 - one of them, not a certain one.
+        for _ in range(100):
+            journal.append_opened(samples.opened())
+    assert 4_000 <= segments(tmp_path)[-1].path.stat().st_size < 4_200
+    (tmp_path / NEXT).rmdir()
+    until(lambda: (tmp_path / NEXT).exists(), "there is a segment to go on in", 30)
+    journal.append_opened(samples.opened())
+    journal.close()
+    assert len(segments(tmp_path)) == 2
+    assert caplog.text.count("cannot begin another segment") == 1
 
 
 def test_a_disk_that_cannot_sync_takes_no_more_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

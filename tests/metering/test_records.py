@@ -5,7 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering import records
-from metering.records import Closed, Frame, FrameCorrupt, FrameIncomplete, Opened, RecordTooLarge, RecordUnreadable
+from metering.records import (
+    Carried,
+    Closed,
+    Frame,
+    FrameCorrupt,
+    FrameIncomplete,
+    Opened,
+    RecordTooLarge,
+    RecordUnreadable,
+)
 from metering.usage import COUNT_MAX, Usage
 from tests.metering import samples
 
@@ -42,7 +51,7 @@ def test_a_record_comes_back_as_it_was_written(record: records.Record) -> None:
 
 
 def test_a_record_over_the_limit_is_refused() -> None:
-    with pytest.raises(RecordTooLarge, match="over 65536"):
+    with pytest.raises(RecordTooLarge, match="over 65530"):
         records.encode(samples.closed(upstream_usage=b"x" * records.PAYLOAD_BYTES_MAX))
 
 
@@ -81,3 +90,20 @@ def test_nothing_is_read_beyond_the_given_end() -> None:
     whole = records.frame(1, b"one")
     data = io.BytesIO(whole + records.frame(2, b"two"))
     assert [frame.sequence for frame in records.read_frames(data, offset=0, end=len(whole), first=1)] == [1]
+
+
+@given(st.lists(openings, max_size=5))
+@settings(deadline=None)
+def test_what_is_carried_comes_back_as_it_was_opened(opened: list[Opened]) -> None:
+    carried = [records.decode(payload) for payload in records.carry(map(records.encode, opened))]
+    assert carried == ([Carried(tuple(opened))] if opened else [])
+
+
+@pytest.mark.parametrize("offering_bytes", [1, 300, 65_400])
+def test_however_much_is_carried_each_record_is_within_the_limit(offering_bytes: int) -> None:
+    opened = [samples.opened(offering="x" * offering_bytes) for _ in range(2_000 if offering_bytes < 1_000 else 3)]
+    payloads = list(records.carry(map(records.encode, opened)))
+    assert len(payloads) > 1
+    assert max(map(len, payloads)) <= records.PAYLOAD_BYTES_MAX
+    carried = [records.decode(payload) for payload in payloads]
+    assert [each for record in carried if isinstance(record, Carried) for each in record.opened] == opened

@@ -44,8 +44,8 @@ def recover_from(data: bytes, whole: int) -> None:
             assert read_segment(segments.segments(folder)[0]) == kept
         assert report.bytes_cut == len(data) - ENDS[whole]
         if report.bytes_cut:
-            assert report.cut_kept_in is not None
-            assert report.cut_kept_in.read_bytes() == data[ENDS[whole] :]
+            (kept_in,) = report.cut_kept_in
+            assert kept_in.read_bytes() == data[ENDS[whole] :]
         endings = [record for record in read_segment(segments.segments(folder)[-1]) if isinstance(record, Closed)]
         assert [ending.opened for ending in endings] == left_open(kept)
         assert {ending.outcome for ending in endings} <= {Outcome.INTERRUPTED}
