@@ -14,17 +14,15 @@ from rest_framework.response import Response
 from metering.ingest import Receipt, ingest
 from metering.ingest_caller import SaysWhy, reporter_of
 from metering.ingest_errors import EventsRefused
-from metering.ingest_formats import flat, reading
+from metering.ingest_formats import compression, flat, reading
 from metering.ingest_formats.reported import (
     BadEvent,
     Reading,
     Refusal,
     ReportedUsage,
     Statement,
-    TooManyEvents,
     UnknownFormat,
     reported,
-    shortened,
 )
 
 CORRECTIONS = "corrections"  # The source of voids that name none.
@@ -118,15 +116,10 @@ def _or_refused(read: Any) -> ReportedUsage:
 
 
 def _body(request: Request) -> bytes:
-    """The body as it came. Raises TooManyEvents where it is too long, and UnknownFormat where it is compressed."""
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise UnknownFormat(f"The content encoding {shortened(encoding)} is not read. Send the body as it is.")
+    """The body, unpacked. Raises TooManyEvents, UnknownFormat and Malformed."""
     bytes_max = settings.TOKENWORKS_INGEST_BODY_BYTES_MAX
     body: bytes = request._request.read(bytes_max + 1)
-    if len(body) > bytes_max:
-        raise TooManyEvents(f"The body is longer than {bytes_max} bytes. Send the events in several calls.")
-    return body
+    return compression.plain(body, request.headers.get("content-encoding", "identity").lower(), bytes_max)
 
 
 urlpatterns = [

@@ -1,5 +1,6 @@
 """Usage that others counted is taken once, whole calls or nothing."""
 
+import gzip
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -227,8 +228,17 @@ def test_other_content_types_are_415(alice: Person, kind: str) -> None:
     assert send(alice, lines([flat(1)]), kind).status_code == 415
 
 
-def test_compressed_bodies_are_415(alice: Person) -> None:
-    assert send(alice, lines([flat(1)]), headers={"content-encoding": "gzip"}).status_code == 415
+def test_bodies_may_be_compressed_by_gzip_and_nothing_else(alice: Person) -> None:
+    body = gzip.compress(lines([flat(1)]))
+    assert send(alice, body, headers={"content-encoding": "br"}).status_code == 415
+    assert send(alice, body[:-1], headers={"content-encoding": "gzip"}).status_code == 400
+    assert nothing_is_stored()
+    assert send(alice, body, headers={"content-encoding": "gzip"}).json()["accepted"] == 1
+
+
+def test_a_body_that_unpacks_to_more_than_10_mb_is_413(alice: Person) -> None:
+    body = gzip.compress(b"\n" * (10 * 2**20 + 1))
+    assert send(alice, body, headers={"content-encoding": "gzip"}).status_code == 413
 
 
 def test_a_call_without_events_stores_nothing(alice: Person) -> None:
