@@ -46,7 +46,7 @@ TOKENWORKS_JOURNAL_SEGMENT_BYTES_MAX = env.integer(
 )
 
 # The shipper: how many journal records one batch may hold, and how long it waits when there is nothing to ship.
-TOKENWORKS_SHIP_BATCH_RECORDS_MAX = env.integer("TOKENWORKS_SHIP_BATCH_RECORDS_MAX", 5_000, minimum=1, maximum=100_000)
+TOKENWORKS_SHIP_BATCH_RECORDS_MAX = env.integer("TOKENWORKS_SHIP_BATCH_RECORDS_MAX", 50_000, minimum=1, maximum=100_000)
 TOKENWORKS_SHIP_INTERVAL_MS = env.integer("TOKENWORKS_SHIP_INTERVAL_MS", 200, minimum=10, maximum=60_000)
 # How late a journal may be shipped, in minutes, before operators are alerted.
 TOKENWORKS_SHIPPING_LATE_MINUTES = env.integer("TOKENWORKS_SHIPPING_LATE_MINUTES", 5, minimum=1, maximum=1440)

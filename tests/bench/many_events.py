@@ -26,8 +26,8 @@ _FILL = """
         first_byte_us, upstream_usage)
     SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '70008000' || lpad(to_hex(n), 12, '0'))
            ::uuid, at, -1 - n / 10000, n %% 9000000, n %% 20 + 1, n %% 20 + 1, n %% 80 + 1, 'llama-3.3-70b',
-           'llama-3.3-70b-at-pool-a', true, 'completed', 'reported', true, n %% 4000, n %% 2000, n %% 1500, 200, n %% 900,
-           jsonb_build_object('prompt_tokens', 1234, 'total_tokens', 2345, 'completion_tokens', 1111)
+           'llama-3.3-70b-at-pool-a', true, 'completed', 'reported', true, n %% 4000, n %% 2000, n %% 1500, 200,
+           n %% 900, jsonb_build_object('prompt_tokens', 1234, 'total_tokens', 2345, 'completion_tokens', 1111)
     FROM (SELECT n, timestamptz '2026-03-01' + n * interval '1 millisecond' AS at
           FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n) AS filler
 """
