@@ -6,5 +6,19 @@ class ConfigConfig(AppConfig):
     verbose_name = "Configuration"
 
     def ready(self) -> None:
-        """Load the Celery application, so that tasks sent from the office find its broker."""
+        """Load the Celery application, so that tasks sent from the office find its broker; plug in what is above."""
         import config.celery  # noqa: F401 - imported for its effect
+        from metering import focus
+
+        focus.seller = seller_name
+
+
+def seller_name() -> str | None:
+    """Who sells, for exports of usage, whose package does not know invoices; None until a seller was entered."""
+    from billing.errors import SellerIsUnclear
+    from billing.parties import the_seller
+
+    try:
+        return the_seller().legal_name
+    except SellerIsUnclear:
+        return None

@@ -1,11 +1,9 @@
-"""The office API about usage: totals, and the events behind them."""
+"""The office API about events, and what it has in common with that about usage."""
 
-import zoneinfo
 from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
@@ -13,11 +11,9 @@ from rest_framework.generics import ListAPIView
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from metering import totals
 from metering.models import Batch, Event
-from metering.rollup import QUARTER
 from metering.usage import REPORTED_UNITS
 from tenants.models import Tenant
 from tenants.visibility import visible_tenant_ids
@@ -46,19 +42,6 @@ class QuarterField(InstantField):
         return at
 
 
-class GroupByField(serializers.CharField):
-    """Names of groups, separated by commas."""
-
-    default_error_messages = {"unknown": "{name} is not one of {names}."}
-
-    def to_internal_value(self, data: Any) -> Any:
-        names = [name.strip() for name in str(super().to_internal_value(data)).split(",") if name.strip()]
-        for name in names:
-            if name not in totals.GROUPS:
-                self.fail("unknown", name=name, names=", ".join(totals.GROUPS))
-        return list(dict.fromkeys(names))
-
-
 class Timespan(serializers.Serializer[Any]):
     """`from` and `to`, which Python does not take for names of attributes, and whose usage is asked for."""
 
@@ -77,37 +60,6 @@ class Timespan(serializers.Serializer[Any]):
         if "from" in attrs and "to" in attrs and attrs["from"] >= attrs["to"]:
             raise serializers.ValidationError({"to": "This is not after `from`."})
         return attrs
-
-
-class UsageQuery(Timespan):
-    """Without bounds: the running month, UTC."""
-
-    bound = QuarterField
-
-    group_by = GroupByField(
-        required=False, default="", allow_blank=True, help_text=f"Any of {', '.join(totals.GROUPS)}, by commas."
-    )
-    billed = serializers.BooleanField(required=False, allow_null=True, default=None, help_text="Only what is billed.")
-    zone = serializers.CharField(required=False, help_text="Where days and hours begin; else at the tenant's.")
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        start, end = totals.this_month(timezone.now())
-        return super().validate({"from": start, "to": max(end, attrs.get("from", start) + QUARTER), **attrs})
-
-    def validate_zone(self, zone: str) -> str:
-        if zone not in zoneinfo.available_timezones():
-            raise serializers.ValidationError("This is not an IANA time zone such as Europe/Berlin.")
-        return zone
-
-
-class UsageTotalSerializer(serializers.Serializer[totals.UsageTotal]):
-    """What one group used. A count that nobody reported is absent or null, which is not 0."""
-
-    group = serializers.DictField(help_text="The group, by the names in group_by.")
-    requests = serializers.IntegerField()
-    input_tokens = serializers.IntegerField(allow_null=True)
-    output_tokens = serializers.IntegerField(allow_null=True)
-    units = serializers.DictField(child=serializers.IntegerField())
 
 
 class EventSerializer(serializers.Serializer[Event]):
@@ -151,25 +103,6 @@ def asked_tenants(request: Request, slug: str | None) -> set[int] | None:
     if found is None or (visible is not None and found not in visible):
         raise NotFound("There is no such tenant, or it is not yours.")
     return {found}
-
-
-class UsageView(APIView):
-    """Usage within a time, in total or by groups."""
-
-    @extend_schema(parameters=[UsageQuery], responses=UsageTotalSerializer(many=True))
-    def get(self, request: Request) -> Response:
-        query = UsageQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        asked = query.validated_data
-        tenants = asked_tenants(request, asked.get("tenant"))
-        try:
-            found = totals.usage_totals(
-                tenants, asked["from"], asked["to"], asked["group_by"], billed=asked["billed"], zone=asked.get("zone")
-            )
-        except totals.TooManyGroups as problem:
-            raise serializers.ValidationError({"group_by": str(problem)}) from problem
-        shown = UsageTotalSerializer(found, many=True)  # type: ignore[arg-type]  # The stubs know one instance only.
-        return Response(shown.data)
 
 
 class NewestFirst(CursorPagination):

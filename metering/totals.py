@@ -1,33 +1,25 @@
-"""Usage summed over buckets, for everything that shows usage: the API, the demo, reports."""
+"""Usage summed over buckets, for everything that shows usage: the API, exports, the demo."""
 
-from collections.abc import Collection, Iterable, Sequence
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import msgspec
+from django.core import signing
 from django.db import connection
 
+from metering.dimensions import DIMENSIONS, NARROWED_BY, Key
 from metering.rollup import QUARTER
 from metering.usage import INPUT_UNITS, OUTPUT_UNITS, Unit
+from metering.zones import offsets
+from tenants.models import Tenant
 
 GROUPS_MAX = 10_000
+ROWS_AT_ONCE = 2_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-Key = str | int | bool | date | datetime
-
-# Day and hour are the tenant's own, or those of the zone that was asked for. An hour is an instant and not a clock
-# time, so that the hour that a clock change repeats stays two hours.
-_ZONE = "coalesce(%(zone)s, tenant.time_zone, 'UTC')"
-_LOCAL = f"(bucket.start AT TIME ZONE {_ZONE})"
-GROUPS = {
-    "tenant": "coalesce(tenant.slug, bucket.tenant_id::text)",
-    "project": "coalesce(tenant.slug || '/' || project.slug, bucket.project_id::text)",
-    "api_key": "bucket.api_key_id",
-    "offering": "bucket.offering",
-    "deployment": "bucket.deployment",
-    "billed": "bucket.billed",
-    "day": f"{_LOCAL}::date",
-    "hour": f"bucket.start - make_interval(mins => extract(minute FROM {_LOCAL})::int)",
-}
+_CURSOR_SALT = "metering.totals.cursor"
 
 
 class UnknownGroup(ValueError):
@@ -38,8 +30,16 @@ class NotOnAQuarter(ValueError):
     """A bound of the time asked for is not the beginning of a quarter of an hour."""
 
 
+class SpanTooLong(ValueError):
+    """The time asked for is too long to be cut into pieces as short as these."""
+
+
 class TooManyGroups(ValueError):
     """There are more groups than GROUPS_MAX."""
+
+
+class BrokenCursor(ValueError):
+    """The cursor is not one that was given out for this question."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,9 @@ class UsageTotal:
     units: dict[str, int] = field(default_factory=dict)
 
     @property
-    def requests(self) -> int:
-        return self.units.get(Unit.REQUEST, 0)
+    def requests(self) -> int | None:
+        """None where the group is of other units alone."""
+        return self.units.get(Unit.REQUEST) if self.units else 0
 
     @property
     def input_tokens(self) -> int | None:
@@ -60,6 +61,39 @@ class UsageTotal:
     @property
     def output_tokens(self) -> int | None:
         return _sum(self.units, OUTPUT_UNITS)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Usage of these tenants (None: of all) within [start, end), by groups, and narrowed to what `only` says.
+
+    Raises UnknownGroup, NotOnAQuarter and SpanTooLong.
+    """
+
+    tenant_ids: Collection[int] | None
+    start: datetime
+    end: datetime
+    group_by: Sequence[str] = ()
+    billed: bool | None = None
+    zone: str | None = None
+    only: Mapping[str, str | int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.group_by:
+            if name not in DIMENSIONS:
+                raise UnknownGroup(f"{name} is not one of {', '.join(DIMENSIONS)}.")
+            longest = DIMENSIONS[name].span_max
+            if longest is not None and self.end - self.start > longest:
+                raise SpanTooLong(f"By {name}, ask for {longest.days} days at most.")
+        for bound in (self.start, self.end):
+            if not on_a_quarter(bound):
+                raise NotOnAQuarter(f"{bound.isoformat()} does not begin a quarter of an hour.")
+
+    def fingerprint(self) -> str:
+        """Tells this question from others."""
+        tenants = None if self.tenant_ids is None else sorted(self.tenant_ids)
+        said = (tenants, self.start, self.end, self.group_by, self.billed, self.zone, sorted(self.only.items()))
+        return hashlib.sha256(msgspec.json.encode(said)).hexdigest()[:16]
 
 
 def usage_totals(
@@ -71,29 +105,36 @@ def usage_totals(
     billed: bool | None = None,
     zone: str | None = None,
 ) -> list[UsageTotal]:
-    """Usage of these tenants (None: of all) within [start, end), one total a group, in the order of the groups.
+    """All groups at once, in their order. Raises TooManyGroups besides what Question raises."""
+    question = Question(tenant_ids, start, end, group_by, billed, zone)
+    found, cursor = usage_page(question, None, GROUPS_MAX)
+    if cursor is not None:
+        raise TooManyGroups(f"More than {GROUPS_MAX} groups. Ask for a shorter time or group by less.")
+    return found
 
-    Both instants begin a quarter of an hour. `group_by` names entries of GROUPS; without any there is one total, also
-    where nothing was used. `billed` narrows to what is billed, or is not. Raises UnknownGroup, NotOnAQuarter and
-    TooManyGroups.
+
+def usage_page(question: Question, cursor: str | None, limit: int) -> tuple[list[UsageTotal], str | None]:
+    """At most `limit` groups in their order, after those that `cursor` ended with, and the next page's cursor if there
+    is one. Raises BrokenCursor.
+
+    A page begins after a group and not after a number of groups: so what is folded meanwhile moves none of them to
+    another page, and no group is ever cut in two.
     """
-    for name in group_by:
-        if name not in GROUPS:
-            raise UnknownGroup(f"{name} is not one of {', '.join(GROUPS)}.")
-    for bound in (start, end):
-        if not on_a_quarter(bound):
-            raise NotOnAQuarter(f"{bound.isoformat()} does not begin a quarter of an hour.")
-    given = {
-        "tenants": None if tenant_ids is None else list(tenant_ids),
-        "start": start,
-        "end": end,
-        "zone": zone,
-        "billed": billed,
-        "limit": (GROUPS_MAX + 1) * len(Unit),
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_statement(group_by), given)
-        return _gathered(group_by, cursor.fetchall())
+    after = None if cursor is None else _read(question, cursor)
+    statement, given = _statement(question, after, limit + 1)
+    with connection.cursor() as reader:
+        reader.execute(statement, given)
+        totals = [_total(question, row) for row in reader.fetchall()]
+    return totals[:limit], _cursor(question, totals[limit - 1]) if len(totals) > limit else None
+
+
+def usage_rows(question: Question) -> Iterator[UsageTotal]:
+    """All groups in their order, however many, as one moment saw them; few are in memory at once."""
+    statement, given = _statement(question, None, None)
+    with connection.chunked_cursor() as reader:
+        reader.execute(statement, given)
+        while rows := reader.fetchmany(ROWS_AT_ONCE):
+            yield from (_total(question, row) for row in rows)
 
 
 def on_a_quarter(at: datetime) -> bool:
@@ -108,34 +149,102 @@ def this_month(now: datetime) -> tuple[datetime, datetime]:
     return start, later.replace(day=1)
 
 
-def _statement(group_by: Sequence[str]) -> str:
-    """The query: names of groups were checked against GROUPS, and everything else is a parameter."""
-    keys = [GROUPS[name] for name in group_by]
-    positions = ", ".join(str(position) for position in range(1, len(keys) + 2))
-    return f"""
-        SELECT {", ".join([*keys, "bucket.unit"])}, sum(bucket.quantity)::bigint
-        FROM metering_bucket AS bucket
-        LEFT JOIN tenants_tenant AS tenant ON tenant.id = bucket.tenant_id
-        LEFT JOIN tenants_project AS project ON project.id = bucket.project_id
-        WHERE bucket.start >= %(start)s AND bucket.start < %(end)s
-          AND (%(tenants)s::bigint[] IS NULL OR bucket.tenant_id = ANY(%(tenants)s::bigint[]))
-          AND (%(billed)s::boolean IS NULL OR bucket.billed = %(billed)s::boolean)
-        GROUP BY {positions} ORDER BY {positions} LIMIT %(limit)s
+def _statement(question: Question, after: list[str] | None, limit: int | None) -> tuple[str, dict[str, Any]]:
+    """The query: names of groups were checked against DIMENSIONS, and everything else is a parameter.
+
+    Tenant and time are the first columns of the buckets' key, so only the buckets of both are read.
+    """
+    keys = [DIMENSIONS[name] for name in question.group_by]
+    names = [f"key_{place}" for place in range(len(keys))]
+    given: dict[str, Any] = {"start": _begin(question, after), "end": question.end}
+    wanted = ["bucket.start >= %(start)s", "bucket.start < %(end)s"]
+    if question.tenant_ids is not None:
+        wanted.append("bucket.tenant_id = ANY(%(tenants)s::bigint[])")
+        given["tenants"] = sorted(question.tenant_ids)
+    if question.billed is not None:
+        wanted.append("bucket.billed = %(billed)s")
+        given["billed"] = question.billed
+    for name, value in question.only.items():
+        wanted.append(f"{NARROWED_BY[name]} = %(only_{name})s")
+        given[f"only_{name}"] = value
+    beyond = []
+    if after is not None:
+        places = [f"%(after_{place})s::{key.kind}" for place, key in enumerate(keys)]
+        beyond = [f"WHERE ({', '.join(names)}) > ({', '.join(places)})"]
+        given |= {f"after_{place}": value for place, value in enumerate(after)}
+    grouped = [f"GROUP BY {', '.join(names)} ORDER BY {', '.join(names)}"] if names else []
+    limited = [] if limit is None else [f"LIMIT {limit:d}"]
+    statement = f"""
+        WITH summed AS (
+            SELECT {"".join(f"{key.sql} AS {name}, " for key, name in zip(keys, names, strict=True))}
+                   bucket.unit AS counted, sum(bucket.quantity)::bigint AS quantity
+            FROM metering_bucket AS bucket
+            LEFT JOIN tenants_tenant AS tenant ON tenant.id = bucket.tenant_id
+            LEFT JOIN tenants_project AS project ON project.id = bucket.project_id
+            {_joined_zones(question, given) if any(key.is_local for key in keys) else ""}
+            WHERE {" AND ".join(wanted)}
+            GROUP BY {", ".join([*names, "counted"])}
+        )
+        SELECT {"".join(f"{name}, " for name in names)} jsonb_object_agg(counted, quantity)::text
+        FROM summed {" ".join([*beyond, *grouped, *limited])}
     """  # noqa: S608 - see above
+    return statement, given
 
 
-def _gathered(group_by: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> list[UsageTotal]:
-    totals: dict[tuple[Key, ...], UsageTotal] = {}
-    if not group_by:
-        totals[()] = UsageTotal({})
-    for *key, unit, quantity in rows:
-        total = totals.setdefault(tuple(key), UsageTotal(dict(zip(group_by, key, strict=True))))
-        total.units[unit] = quantity
-    if len(totals) > GROUPS_MAX:
-        raise TooManyGroups(f"More than {GROUPS_MAX} groups. Ask for a shorter time or group by less.")
-    return list(totals.values())
+def _joined_zones(question: Question, given: dict[str, Any]) -> str:
+    """A join with the offset that the clocks have at each bucket, in the zone asked for or in its tenant's."""
+    zones = [question.zone or "UTC"]
+    if question.zone is None:
+        tenants = Tenant.objects.all()
+        if question.tenant_ids is not None:
+            tenants = tenants.filter(id__in=question.tenant_ids)
+        zones = sorted({"UTC", *tenants.values_list("time_zone", flat=True)})
+    found = [(name, offset) for name in zones for offset in offsets(name, question.start, question.end)]
+    given["zones"] = [name for name, _ in found]
+    given["begun"] = [offset.begun for _, offset in found]
+    given["ended"] = [offset.ended for _, offset in found]
+    given["ahead"] = [offset.ahead for _, offset in found]
+    of_tenant = "" if question.zone else "AND zone.name = coalesce(tenant.time_zone, 'UTC')"
+    columns = "%(zones)s::text[], %(begun)s::timestamptz[], %(ended)s::timestamptz[], %(ahead)s::interval[]"
+    return f"""LEFT JOIN unnest({columns}) AS zone (name, begun, ended, ahead)
+        ON bucket.start >= zone.begun AND bucket.start < zone.ended {of_tenant}"""
 
 
-def _sum(units: dict[str, int], of: Iterable[Unit]) -> int | None:
+def _begin(question: Question, after: list[str] | None) -> datetime:
+    """From where to read: what lies before the last page's time need not be summed again, if time comes first."""
+    if not after:
+        return question.start
+    kind = DIMENSIONS[question.group_by[0]].kind
+    if kind == "timestamptz":
+        return max(question.start, datetime.fromisoformat(after[0]))
+    if kind == "date":  # No zone's day begins a whole day before that of UTC.
+        midnight = datetime.combine(date.fromisoformat(after[0]), datetime.min.time(), UTC)
+        return max(question.start, midnight - timedelta(days=1))
+    return question.start
+
+
+def _total(question: Question, row: Sequence[Any]) -> UsageTotal:
+    *keys, units = row
+    counted = msgspec.json.decode(units, type=dict[str, int]) if units is not None else {}
+    in_order = {str(unit): counted.pop(unit) for unit in Unit if unit in counted}
+    return UsageTotal(dict(zip(question.group_by, keys, strict=True)), {**in_order, **counted})
+
+
+def _cursor(question: Question, last: UsageTotal) -> str:
+    after = [key.isoformat() if isinstance(key, date) else str(key) for key in last.group.values()]
+    return signing.dumps([question.fingerprint(), after], salt=_CURSOR_SALT)
+
+
+def _read(question: Question, cursor: str) -> list[str]:
+    try:
+        fingerprint, after = signing.loads(cursor, salt=_CURSOR_SALT)
+    except signing.BadSignature:
+        raise BrokenCursor("This is not a cursor that was given out here. Begin with the first page.") from None
+    if fingerprint != question.fingerprint():
+        raise BrokenCursor("This cursor belongs to another question. Change nothing but the cursor between pages.")
+    return list(after)
+
+
+def _sum(units: Mapping[str, int], of: Sequence[Unit]) -> int | None:
     reported = [units[unit] for unit in of if unit in units]
     return sum(reported) if reported else None

@@ -1,7 +1,8 @@
 from django.urls import path
 
 from metering import backfills_api, ingest_api
-from metering.api import EventsView, UsageView
+from metering.api import EventsView
+from metering.usage_api import UsageView
 
 urlpatterns = [
     path("usage/", UsageView.as_view(), name="usage"),

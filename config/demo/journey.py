@@ -102,7 +102,7 @@ def counted(tenants: Sequence[DemoTenant]) -> Counter[tuple[str, str]]:
     for tenant in tenants:
         [total] = usage_totals({tenant.tenant.pk}, month_before(timezone.now()), after_tomorrow())
         slug = tenant.tenant.slug
-        found[slug, "requests"] = total.requests
+        found[slug, "requests"] = total.requests or 0
         found[slug, "input"], found[slug, "output"] = total.input_tokens or 0, total.output_tokens or 0
     return found
 

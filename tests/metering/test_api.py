@@ -37,15 +37,18 @@ def test_a_member_sees_what_the_tenant_used(factory: Factory, alice: Person, bob
     used_by(factory, alice, 2)
     answer = ask(bob, **NOVEMBER)
     assert answer.status_code == 200
-    assert answer.json() == [
-        {
-            "group": {},
-            "requests": 2,
-            "input_tokens": 14,
-            "output_tokens": 6,
-            "units": {"input_uncached": 14, "output": 6, "request": 2},
-        }
-    ]
+    assert answer.json() == {
+        "next": None,
+        "results": [
+            {
+                "group": {},
+                "requests": 2,
+                "input_tokens": 14,
+                "output_tokens": 6,
+                "units": {"input_uncached": 14, "output": 6, "request": 2},
+            }
+        ],
+    }
 
 
 def test_an_application_sees_what_its_tenant_used(factory: Factory, alice: Person, mallory: Person) -> None:
@@ -53,13 +56,13 @@ def test_an_application_sees_what_its_tenant_used(factory: Factory, alice: Perso
     used_by(factory, mallory, 1)
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {alice.secret}")
-    assert client.get(reverse("usage"), NOVEMBER).json()[0]["requests"] == 2
+    assert client.get(reverse("usage"), NOVEMBER).json()["results"][0]["requests"] == 2
     assert client.get(reverse("events")).json()["results"][0]["project_id"] == alice.project.pk
 
 
 def test_mallory_sees_nothing_of_acme(factory: Factory, alice: Person, mallory: Person) -> None:
     used_by(factory, alice)
-    assert ask(mallory, **NOVEMBER).json()[0]["requests"] == 0
+    assert ask(mallory, **NOVEMBER).json()["results"][0]["requests"] == 0
     assert ask(mallory, "events").json()["results"] == []
 
 
@@ -81,9 +84,9 @@ def test_the_operator_sees_everyone_and_may_name_a_tenant(
 ) -> None:
     used_by(factory, alice, 2)
     used_by(factory, mallory, 1)
-    assert ask(olga, **NOVEMBER).json()[0]["requests"] == 3
-    assert ask(olga, **NOVEMBER, tenant="mallory").json()[0]["requests"] == 1
-    by_tenant = ask(olga, **NOVEMBER, group_by="tenant").json()
+    assert ask(olga, **NOVEMBER).json()["results"][0]["requests"] == 3
+    assert ask(olga, **NOVEMBER, tenant="mallory").json()["results"][0]["requests"] == 1
+    by_tenant = ask(olga, **NOVEMBER, group_by="tenant").json()["results"]
     assert [(total["group"], total["requests"]) for total in by_tenant] == [
         ({"tenant": "acme"}, 2),
         ({"tenant": "mallory"}, 1),
@@ -92,7 +95,7 @@ def test_the_operator_sees_everyone_and_may_name_a_tenant(
 
 def test_usage_is_grouped_by_what_was_asked_for(factory: Factory, alice: Person) -> None:
     used_by(factory, alice)
-    (total,) = ask(alice, **NOVEMBER, group_by="project, offering,deployment,api_key,billed,day,hour").json()
+    (total,) = ask(alice, **NOVEMBER, group_by="project, offering,deployment,api_key,billed,day,hour").json()["results"]
     assert total["group"] == {
         "project": f"acme/{alice.project.slug}",
         "offering": "llama-3.3-70b",
@@ -106,14 +109,14 @@ def test_usage_is_grouped_by_what_was_asked_for(factory: Factory, alice: Person)
 
 def test_usage_may_be_cut_at_another_zones_days(factory: Factory, alice: Person) -> None:
     used_by(factory, alice)
-    (total,) = ask(alice, **NOVEMBER, group_by="day", zone="Pacific/Kiritimati").json()
+    (total,) = ask(alice, **NOVEMBER, group_by="day", zone="Pacific/Kiritimati").json()["results"]
     assert total["group"] == {"day": "2023-11-16"}
 
 
 def test_only_billed_usage_can_be_asked_for(factory: Factory, alice: Person) -> None:
     used_by(factory, alice)
-    assert ask(alice, **NOVEMBER, billed="true").json()[0]["requests"] == 1
-    assert ask(alice, **NOVEMBER, billed="false").json()[0]["requests"] == 0
+    assert ask(alice, **NOVEMBER, billed="true").json()["results"][0]["requests"] == 1
+    assert ask(alice, **NOVEMBER, billed="false").json()["results"][0]["requests"] == 0
 
 
 @pytest.mark.parametrize(
@@ -147,17 +150,8 @@ def test_bad_input_is_refused_and_the_field_is_named(
 def test_bounds_at_the_ends_of_time_are_no_trouble(factory: Factory, alice: Person) -> None:
     used_by(factory, alice)
     always = {"from": "0001-01-01T00:00:00+14:00", "to": "9999-12-31T23:45:00-14:00"}
-    assert ask(alice, **always, group_by="day").json()[0]["requests"] == 1
+    assert ask(alice, **always).json()["results"][0]["requests"] == 1
     assert len(ask(alice, "events", **always).json()["results"]) == 1
-
-
-def test_too_many_groups_are_the_callers_to_narrow(
-    factory: Factory, alice: Person, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    used_by(factory, alice)
-    monkeypatch.setattr(totals, "GROUPS_MAX", 0)
-    answer = ask(alice, **NOVEMBER, group_by="day")
-    assert (answer.status_code, list(answer.json())) == (400, ["group_by"])
 
 
 def test_an_event_shows_all_that_was_recorded(factory: Factory, alice: Person) -> None:
@@ -219,8 +213,8 @@ def test_the_schema_describes_both_views_without_a_warning(tmp_path: Any) -> Non
 
 def test_without_bounds_the_running_month_is_meant(factory: Factory, alice: Person) -> None:
     used_by(factory, alice)  # In November 2023.
-    assert ask(alice).json()[0]["requests"] == 0
-    assert ask(alice, **{"from": NOVEMBER["from"]}).json()[0]["requests"] == 1
+    assert ask(alice).json()["results"][0]["requests"] == 0
+    assert ask(alice, **{"from": NOVEMBER["from"]}).json()["results"][0]["requests"] == 1
 
 
 @given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001

@@ -42,6 +42,15 @@ def kept(settings: Any, tmp_path: Path) -> Path:
     return tmp_path / "archive"
 
 
+@pytest.fixture(autouse=True)
+def no_month_of_another_test(db: None) -> None:
+    """Partitions stay where a test's transactions are real."""
+    with connection.cursor() as cursor:
+        for month in partitions.months():
+            if month < MARCH:
+                cursor.execute(f"DROP TABLE {partitions.name_of(month)}")
+
+
 @pytest.fixture
 def november_is_removed(transactional_db: None) -> Iterator[None]:
     """For tests whose transactions are real: their partitions would stay."""

@@ -34,7 +34,7 @@ def by_usage_api(copy: Copy, tenant: StoryTenant) -> Totals:
     """What the tenant reads in the usage API about this month's billed usage."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     bounds = f"from={today - timedelta(days=1):%Y-%m-%dT%H:%MZ}&to={today + timedelta(days=2):%Y-%m-%dT%H:%MZ}"
-    [total] = copy.api(f"/api/usage/?{bounds}&billed=true", tenant.secret)
+    [total] = copy.api(f"/api/usage/?{bounds}&billed=true", tenant.secret)["results"]
     return Totals(total["requests"], total["input_tokens"], total["output_tokens"])
 
 
