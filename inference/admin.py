@@ -160,4 +160,4 @@ class EngineHourAdmin(ReadOnly, ModelAdmin):
 def apart(difference: int, *counts: int) -> str:
     """A difference with its sign, and in percent of the larger count as the tolerance is."""
     tenths = abs(difference) * 1000 // (max(counts) or 1)
-    return f"{difference:+,} ({tenths // 10}.{tenths % 10} %)" if difference else "0"
+    return f"{difference:+,} ({tenths // 10}.{tenths % 10}\N{NO-BREAK SPACE}%)" if difference else "0"

@@ -76,7 +76,7 @@ def test_the_reconciliation_says_of_each_hour_whether_engine_and_events_agree(
     EngineHour.objects.update(engine_input=2_400_000, our_input=2_000_000, engine_output=1, our_output=3)
     listed = page.get(reverse("admin:inference_enginehour_changelist")).text
     assert state in listed
-    assert "+400,000 (16.6 %)" in listed
-    assert "-2 (66.6 %)" in listed
+    assert "+400,000 (16.6\N{NO-BREAK SPACE}%)" in listed
+    assert "-2 (66.6\N{NO-BREAK SPACE}%)" in listed
     assert page.post(reverse("admin:inference_enginehour_add")).status_code == 403
     assert row.workers == 1
