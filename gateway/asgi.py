@@ -11,6 +11,7 @@ from gateway.exchange import Exchange
 
 if TYPE_CHECKING:
     from gateway.admission.admission import Admitted
+    from gateway.admission.drawing import Held
     from gateway.admission.terms import Terms
 
 Message = MutableMapping[str, Any]
@@ -36,7 +37,7 @@ class Request:
         self.receive = receive
         self.answered = False  # The head of an answer has left.
         self.terms: Terms | None = None  # What limits the caller, where anything does.
-        self.admitted: Admitted | None = None  # What the request holds of it.
+        self.admitted: Admitted | Held | None = None  # What the request holds of it.
         self.said: Headers = []  # Headers that go on the answer besides.
         self._send = send
         self._exchange = Exchange.of(send)

@@ -4,14 +4,13 @@ Far from every limit a request takes from leases of this process and waits for n
 up, one round trip asks all counters at once, and takes from all or from none.
 """
 
-import logging
 import time
-import uuid
 from dataclasses import dataclass
 
 from gateway.admission import pricing
 from gateway.admission.clamping import limited, output_tokens_max
 from gateway.admission.counters import Ask, CountersUnreachable
+from gateway.admission.drawing import Drawing, say_overdrawn, say_uncounted
 from gateway.admission.leases import Hold, Lease
 from gateway.admission.ledger import Ledger
 from gateway.admission.pricing import Bound, NoPrice
@@ -26,8 +25,6 @@ from providers.dialects.dialect import Call
 
 ONE = Bound(1, 0)
 CLAMPED = b"x-tokenworks-max-tokens"  # How long the answer may be, where that is less than what was asked for.
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -62,8 +59,7 @@ class Admitted:
             if amount is None:
                 amount = used[draws] = self._used(draws, closed)
             if amount > held > 0:
-                event_id = uuid.UUID(bytes=closed.opened.event_id)
-                log.warning("Event %s used %d of %s and held %d.", event_id, amount, lease.key, held)
+                say_overdrawn(closed, lease, amount, held)
             amounts.append(amount)
         self._hold.charge(amounts)
 
@@ -74,13 +70,12 @@ class Admitted:
     def _used(self, draws: Draws, closed: Closed) -> int:
         if draws is Draws.TOKENS:
             return pricing.tokens(closed.usage)
-        if draws is Draws.MONEY and self._terms.tariff is not None:
+        if draws is Draws.MONEY and self._terms.pricing is not None:
+            opened = closed.opened
             try:
-                return pricing.cost(
-                    self._terms.tariff, closed.opened.opened_at_us, closed.opened.offering, closed.usage
-                )
+                return self._terms.pricing.at(opened.opened_at_us, opened.offering).cost(closed.usage)
             except NoPrice as problem:
-                log.error("A budget does not count event %s: %s", uuid.UUID(bytes=closed.opened.event_id), problem)
+                say_uncounted(closed, problem)
         return 0
 
 
@@ -94,21 +89,41 @@ class Admission:
     def ledger(self) -> Ledger:
         return self._upkeep.ledger
 
-    async def admit(self, terms: Terms, request: Request, sold: Sold, call: Call) -> Call:
-        """Hold what the call may use, and give the call back with answers no longer than that. Raises a Refusal."""
+    def admit_at_once(self, terms: Terms, request: Request, sold: Sold, call: Call) -> Call | None:
+        """As `admit`, for a request that needs nothing but what is here. None where it may need more."""
         if not terms.allows(call.model):
             raise UnknownModel(
                 f"The model {call.model[:200]!r} does not exist or you do not have access to it.", "model"
             )
         if not terms.quotas:
             return call
+        if self._upkeep.away:
+            return None
+        now_s = time.time()
+        drawing = Drawing.of(self._upkeep.ledger, terms, now_s)
+        tokens = money = 0
+        is_limited = drawing.counts_tokens
+        if is_limited or drawing.counts_money:
+            output_max = output_tokens_max(call, sold.offering.output_tokens_max)
+            input_max = pricing.input_tokens_max(call, sold.offering.context_tokens_max)
+            answers = call.prompts * call.answers
+            tokens = input_max + answers * output_max
+            if drawing.counts_money:
+                bound = self._money(terms, request, sold, input_max, answers)
+                money = bound.fixed + bound.each * output_max
+                is_limited = is_limited or bound.each > 0
+        request.admitted = drawing.hold(tokens if drawing.counts_tokens else 0, money, now_s)
+        if request.admitted is None:
+            return None
+        return limited(call, output_max) if is_limited else call
+
+    async def admit(self, terms: Terms, request: Request, sold: Sold, call: Call) -> Call:
+        """Hold what the call may use, and give the call back with answers no longer than that. Raises a Refusal.
+
+        Called where `admit_at_once` gave None: some of it has to be asked for.
+        """
         output_max = output_tokens_max(call, sold.offering.output_tokens_max)
         bounds = self._bounds(terms, request, sold, call)
-        if not self._upkeep.away:
-            near = self._held_whole(terms, bounds, output_max)
-            if near is not None:
-                request.admitted = Admitted(terms, near)
-                return limited(call, output_max) if any(bound.each for bound in bounds.values()) else call
         wants = self._wants(terms, bounds, output_max)
         parts = await self._hold(terms, wants)
         hold = Hold([(want.lease, part) for want, part in zip(wants, parts, strict=True)])
@@ -135,29 +150,6 @@ class Admission:
                 bounds[draws] = ONE
         return bounds
 
-    def _held_whole(self, terms: Terms, bounds: dict[Draws, Bound], output_max: int) -> Hold | None:
-        """All that the request can draw, of leases that are here: the way of nearly all requests, so it is short.
-
-        None, and nothing is held, where some of it is not here, or more than a whole minute may have.
-        """
-        full = {draws: bound.fixed + bound.each * output_max for draws, bound in bounds.items()}
-        now_s, ledger, tenant_id = time.time(), self.ledger, terms.tenant.id
-        parts = []
-        for quota in terms.quotas:
-            lease = ledger.lease(tenant_id, quota, now_s)
-            need = full[quota.draws]
-            if lease.free < need or (need > quota.limit and quota.window == "minute"):
-                return None
-            parts.append((lease, need))
-        for at, (lease, need) in enumerate(parts):
-            lease.free -= need
-            if lease.quota.draws is Draws.REQUESTS:  # Given back by nothing, so spent at once.
-                lease.spent += need
-                parts[at] = lease, 0
-            else:
-                lease.held += need
-        return Hold(parts)
-
     def _wants(self, terms: Terms, bounds: dict[Draws, Bound], output_max: int) -> list[Want]:
         now_s = time.time()
         wants = []
@@ -172,10 +164,10 @@ class Admission:
         return wants
 
     def _money(self, terms: Terms, request: Request, sold: Sold, input_max: int, answers: int) -> Bound:
-        if terms.tariff is None:
+        if terms.pricing is None:
             raise LimitsUnpriced
         try:
-            return pricing.money_bound(terms.tariff, request.started_at_us, sold.offering.name, input_max, answers)
+            return terms.pricing.at(request.started_at_us, sold.offering.name).bound(input_max, answers)
         except NoPrice:
             raise LimitsUnpriced from None
 

@@ -26,6 +26,7 @@ class Ledger:
     def __init__(self) -> None:
         self._current: dict[str, Lease] = {}  # By the quota's name.
         self._of: dict[int, dict[str, Lease]] = {}  # By tenant, then by the counter's name.
+        self.changes = 0  # How often another lease, or one cut to another limit, came to stand for a quota.
         self._spent_before: dict[str, int] = {}  # By earlier lives of this gateway, by the counter's name.
 
     def lease(self, tenant_id: int, quota: Quota, now_s: float) -> Lease:
@@ -38,6 +39,7 @@ class Ledger:
                 window = window_of(quota, now_s)
                 if window != lease.window:
                     lease = self._begin(tenant_id, quota, window, now_s)
+                self.changes += 1
                 lease.give_back()  # It was cut to another limit: what is free must be asked for again.
             lease.quota = quota
         lease.used_at_s = now_s
@@ -80,6 +82,7 @@ class Ledger:
                 self._spent_before.pop(key, None)
                 if self._current.get(lease.quota.name) is lease:
                     del self._current[lease.quota.name]
+                    self.changes += 1
         if not leases:
             del self._of[tenant_id]
 
@@ -93,6 +96,7 @@ class Ledger:
         if lease is None:
             lease = leases[key] = Lease(key, quota, window, self._spent_before.get(key, 0), now_s)
         self._current[quota.name] = lease
+        self.changes += 1
         return lease
 
 

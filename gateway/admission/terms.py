@@ -2,17 +2,22 @@
 
 import ipaddress
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from billing.rating import Prices, Tariff, Timeline, UnitPrice
 from billing.snapshot import PlanRow, PriceRow
+from gateway.admission.pricing import Pricing
 from gateway.errors import AddressRefused, KeyExpired
 from money.amount import Money
 from tenants.snapshot import BudgetRow, LimitedTenant, LimitRow, Principal
+
+if TYPE_CHECKING:
+    from gateway.admission.drawing import Drawing
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -54,16 +59,19 @@ class TermRows(msgspec.Struct, frozen=True):
     prices: list[PriceRow] = []
 
 
-class Terms(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Terms:
     """All that holds for one caller, of all levels."""
 
     tenant: LimitedTenant
     quotas: tuple[Quota, ...]
     tariff: Tariff | None
+    pricing: Pricing | None  # Of that tariff.
     models_allowed: tuple[frozenset[str], ...]
     networks: tuple[tuple[Network, ...], ...]
     expires_at_us: int | None
     drawn: frozenset[Draws]  # What the quotas draw.
+    drawing: "Drawing | None" = None  # Where admission keeps the leases that stand for the quotas now.
 
     def check_access(self, address: str | None, now_us: int) -> None:
         """`address` is that of the connection, for a caller can write any header. Raises a Refusal."""
@@ -77,7 +85,7 @@ class Terms(NamedTuple):
                 raise AddressRefused
 
     def allows(self, model: str) -> bool:
-        return all(model in names for names in self.models_allowed)
+        return not self.models_allowed or all(model in names for names in self.models_allowed)
 
 
 class TenantTerms:
@@ -88,6 +96,7 @@ class TenantTerms:
         self.limits: list[LimitRow] = []
         self.budgets: list[BudgetRow] = []
         self.tariff = tariff
+        self._pricing = None if tariff is None else Pricing(tariff)
         self._of: dict[tuple[int, int], Terms] = {}
 
     def of(self, principal: Principal) -> Terms:
@@ -114,6 +123,7 @@ class TenantTerms:
             self.tenant,
             quotas,
             self.tariff,
+            self._pricing,
             tuple(frozenset(row.models_allowed) for row in limits if row.models_allowed is not None),
             tuple(
                 tuple(map(ipaddress.ip_network, row.ip_allowed)) for row in limits if row.ip_allowed is not None

@@ -29,7 +29,9 @@ def calling(read_call: Callable[[bytes], Call]) -> Endpoint:
         try:
             check_limits(call, sold)
             if request.terms is not None:
-                call = await plane.admission.admit(request.terms, request, sold, call)
+                admission, terms = plane.admission, request.terms
+                held = admission.admit_at_once(terms, request, sold, call)
+                call = await admission.admit(terms, request, sold, call) if held is None else held
             await forward(plane, request, principal, sold, call)
         except Refusal as refusal:
             refusal.model = call.model

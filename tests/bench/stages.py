@@ -7,7 +7,6 @@ streamed answer.
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from math import inf
 from pathlib import Path
 from types import SimpleNamespace
@@ -130,8 +129,7 @@ def test_admit_by_two_limits_and_a_budget(benchmark: Callable[..., None]) -> Non
 
     def admit_settle_and_release() -> None:
         request = asked()
-        with suppress(StopIteration):
-            admission.admit(terms, request, sold, call).send(None)
+        assert admission.admit_at_once(terms, request, sold, call) is not None
         assert request.admitted is not None
         request.admitted.settle(closed)
         request.admitted.release()
