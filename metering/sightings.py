@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from metering import records
 from metering.draft import Draft
 from metering.reader import JournalReader, Place, Shipped
-from metering.records import BadFrame, Closed, Opened, Record, RecordUnreadable
+from metering.records import BadFrame, Carried, Closed, Opened, Record, RecordUnreadable
 from metering.segments import Segment, segments
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -92,7 +92,9 @@ def still_open(reader: JournalReader, last: int) -> int | None:
     open_ids: set[bytes] = set()
     for segment in found:
         for record in _records(segment, 0, segment.first, place.offset):
-            if isinstance(record, Opened):
+            if isinstance(record, Carried):
+                open_ids.update(opened.event_id for opened in record.opened)
+            elif isinstance(record, Opened):
                 open_ids.add(record.event_id)
             else:
                 open_ids.discard(record.opened.event_id)

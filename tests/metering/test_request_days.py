@@ -10,11 +10,12 @@ from django.urls import reverse
 
 from metering import request_days
 from metering.journal_states import JournalWatch
-from metering.models import Alert, Batch, RequestDay
+from metering.models import Alert, Batch, JournalState, RequestDay
 from metering.shipping import Shipper
 from metering.usage import Outcome
 from tests.metering import samples
 from tests.metering.conftest import Factory
+from tests.metering.journals import open_journal
 
 pytestmark = pytest.mark.django_db
 
@@ -113,6 +114,35 @@ def test_a_request_shipped_again_is_one_event_and_no_loss(factory: Factory) -> N
     request_days.check(TUESDAY)
     assert (row().opened, row().closed, row().duplicates, row().missing) == (2, 2, 1, 0)
     assert not Alert.objects.exists()
+
+
+def test_a_request_that_is_open_over_many_segments_was_opened_once(factory: Factory) -> None:
+    small = open_journal(factory.journals / "gateway-2", segment_bytes_max=4096, fsync_interval_ms=0)
+    begun = [samples.opened() for _ in range(2)]
+    for each in begun:
+        small.append_opened(each)
+    factory.serve(60, journal=small)
+    small.append_closed(samples.closed(begun[0]))
+    small.close()
+    ship(factory, TUESDAY)
+    assert JournalState.objects.get(name="gateway-2").segments > 2
+    request_days.check(TUESDAY)
+    found = RequestDay.objects.get(journal_name="gateway-2")
+    assert (found.opened, found.closed, found.still_open, found.missing) == (62, 61, 1, 0)
+
+
+def test_requests_that_a_crash_interrupted_have_their_events(factory: Factory) -> None:
+    for _ in range(3):
+        factory.gateway.append_opened(samples.opened())
+    factory.serve(1)
+    factory.gateway.close()
+    factory.gateway = factory.open("gateway-1")  # Which recovers what was open.
+    factory.gateway.append_opened(samples.opened())
+    factory.serve(1)
+    ship(factory, TUESDAY)
+    request_days.check(TUESDAY)
+    assert (row().opened, row().still_open, row().missing) == (6, 1, 0)
+    assert row().outcomes == {"completed": 2, "interrupted": 3}
 
 
 def test_a_journal_of_an_older_version_is_checked_from_the_day_it_is_known(factory: Factory) -> None:
