@@ -1,9 +1,12 @@
 """Spans of calls to models, as OpenTelemetry's exporters send them."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metering.ingest_formats.reading import read
 from metering.ingest_formats.reported import Malformed, Reading, ReportedUsage, TooManyEvents
@@ -137,3 +140,32 @@ def test_what_is_no_trace_is_refused_whole(body: bytes) -> None:
 def test_more_calls_than_a_call_may_report_are_refused() -> None:
     with pytest.raises(TooManyEvents):
         traces(span(CALL, 1), span(CALL, 2), events_max=1)
+
+
+def places(said: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where each value within this one is."""
+    inner = said.items() if isinstance(said, dict) else enumerate(said) if isinstance(said, list) else ()
+    for name, value in inner:
+        yield (*path, name)
+        yield from places(value, (*path, name))
+
+
+WHOLE = span({**CALL, "gen_ai.usage.cache_read.input_tokens": 60, "openai.response.service_tier": "flex"}, status={})
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.sampled_from(["9" * 30, "1e5", "²"]),
+    st.sampled_from([[], {}, [None], {"stringValue": 5}, {"intValue": "9" * 30}, {"intValue": -1}]),
+)  # fmt: skip
+
+
+@given(st.sampled_from(sorted(places(WHOLE), key=str)), ANYTHING)
+def test_any_value_anywhere_in_a_span_is_taken_skipped_or_refused(place: tuple[Any, ...], value: Any) -> None:
+    changed = json.loads(json.dumps(WHOLE))
+    at = changed
+    for name in place[:-1]:
+        at = at[name]
+    at[place[-1]] = value
+    try:
+        found = traces(changed)
+    except Malformed:
+        return
+    assert len(found.events) + len(found.refusals) + found.skipped == 1
