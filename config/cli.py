@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from types import FrameType
 
 HELP = ("help", "version", "--help", "--version", "-h")
-NEED_NO_SERVER = ("simulate", "replay")  # They stand for somebody else's machine.
+NEED_NO_SERVER = ("simulate", "replay", "journal")  # For somebody else's machine, or for files alone.
 NEED_NO_TABLES = ("migrate", "makemigrations", "check", "spectacular")
 START_THE_SERVERS_THEMSELVES = ("run", "demo")  # After a look whether the port is free.
 

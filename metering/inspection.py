@@ -22,6 +22,10 @@ class NoJournal(Exception):
     """There is no journal at this place."""
 
 
+class SegmentDamaged(Exception):
+    """A segment cannot be read to its end."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """What is wrong, at which byte of which file, and what to do."""
@@ -43,6 +47,7 @@ class Inspected:
     folder: Path
     id: str | None
     in_use: bool
+    thorough: bool  # Everything was read, not only the newest segment.
     segments: int
     size: int  # In bytes.
     first: int | None = None  # Sequences, of the oldest and of the newest record.
@@ -53,6 +58,11 @@ class Inspected:
     torn_bytes: int = 0  # Behind the last whole record. Where a writer is at work it is about to write the rest.
     open: set[bytes] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def records(self) -> int | None:
+        """By their sequences; None where the newest cannot be known."""
+        return None if self.first is None or self.last is None else self.last - self.first + 1
 
     @property
     def tail(self) -> str:
@@ -107,6 +117,7 @@ def _inspect(folder: Path, *, newest_only: bool) -> Inspected:
         folder,
         id=None if identity is None else str(identity),
         in_use=used,
+        thorough=not newest_only,
         segments=len(found),
         size=sum(_size(segment) for segment in found),
         first=found[0].first if found else None,
@@ -167,6 +178,8 @@ class _Follower:
             return
         with file:
             self._check_joint()
+            if self.last is None:
+                self.last = segment.first - 1
             try:
                 for frame, record in read_records(segment, file):
                     self._note(record)

@@ -29,8 +29,13 @@ class Segment(NamedTuple):
 
 def segments(folder: Path) -> list[Segment]:
     """The journal's numbered segments, oldest first. Only the last one, the newest, may still grow or be torn."""
-    matches = ((path, _SEGMENT_NAME.fullmatch(path.name)) for path in folder.iterdir())
-    return sorted(Segment(int(match[1]), path) for path, match in matches if match)
+    return sorted(segment for path in folder.iterdir() if (segment := segment_of(path)) is not None)
+
+
+def segment_of(path: Path) -> Segment | None:
+    """The segment that a file is by its name; None where it is none."""
+    match = _SEGMENT_NAME.fullmatch(path.name)
+    return Segment(int(match[1]), path) if match else None
 
 
 def written(folder: Path) -> list[Segment]:
