@@ -17,7 +17,17 @@ BillingError                 `field` names what to put right
 │   ├── BuyerIsIncomplete
 │   ├── CurrencyIsNotTheTenants
 │   └── TooManyClosings
-└── InvoiceIsADraft
+├── InvoiceIsADraft
+├── BookedOtherwise
+└── PaymentRefused
+    ├── DraftIsNotPaid
+    ├── PaymentInAnotherCurrency
+    ├── AmountCannotBePaid
+    ├── PaidTooMuch
+    ├── PaymentTwice
+    ├── NotReceivedYet
+    ├── ReasonIsMissing
+    └── PaymentIsReversed
 """
 
 
@@ -116,3 +126,59 @@ class InvoiceIsADraft(BillingError):
     """A draft has no document. Close its month again: the closing is taken up where it stopped."""
 
     field = "status"
+
+
+class BookedOtherwise(BillingError):
+    """A deed was booked by this key already, with other postings. Find out which of the two is right."""
+
+
+class PaymentRefused(BillingError):
+    """The payment cannot be recorded or reversed."""
+
+    field = "invoice"
+
+
+class DraftIsNotPaid(PaymentRefused):
+    """A draft has no number by which it could be paid. Close its month first."""
+
+
+class PaymentInAnotherCurrency(PaymentRefused):
+    """The payment is in another currency than its invoice."""
+
+    field = "currency"
+
+
+class AmountCannotBePaid(PaymentRefused):
+    """The amount is not above zero, or finer than the currency can be paid."""
+
+    field = "amount"
+
+
+class PaidTooMuch(PaymentRefused):
+    """The payment is more than what is open of the invoice."""
+
+    field = "amount"
+
+
+class PaymentTwice(PaymentRefused):
+    """The invoice has a payment by this reference already. Where it is another one, give a reference of its own."""
+
+    field = "reference"
+
+
+class NotReceivedYet(PaymentRefused):
+    """The day of receipt is still to come. Record money when it is there."""
+
+    field = "received_on"
+
+
+class ReasonIsMissing(PaymentRefused):
+    """A reversal says why. Give the reason in a few words."""
+
+    field = "reason"
+
+
+class PaymentIsReversed(PaymentRefused):
+    """The payment was reversed before."""
+
+    field = "non_field_errors"

@@ -5,14 +5,16 @@ from zoneinfo import ZoneInfo
 
 from django.db import transaction
 
+from billing import ledger
 from billing.models import Delivery, Invoice, Period
 from billing.numbering import next_number
 
 
 def finalise(invoice_id: int, *, now: datetime) -> Invoice:
-    """Number and freeze a draft, and put it into the outbox; a final invoice is returned as it is.
+    """Number, freeze and book a draft, and put it into the outbox; a final invoice is returned as it is.
 
-    The number comes last, so that its counter is locked for a moment only. The date of issue is the tenant's.
+    The number comes last but for the books, so that its counter is locked for a moment only. The date of issue is the
+    tenant's.
     """
     with transaction.atomic():
         invoice = Invoice.objects.select_for_update(of=["self"]).select_related("period", "tenant").get(pk=invoice_id)
@@ -20,6 +22,7 @@ def finalise(invoice_id: int, *, now: datetime) -> Invoice:
             Period.objects.filter(pk=invoice.period_id).update(status=Period.Status.CLOSED)
             _queue(invoice, now)
             _number(invoice, now)
+            ledger.book_invoice(invoice)
     return invoice
 
 

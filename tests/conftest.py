@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from hypothesis import HealthCheck, settings
+from pytest_django import DjangoDbBlocker
 
 from tenants import registry
 from tenants.models import ApiKey, Member, Project, Tenant
@@ -17,6 +19,21 @@ from tenants.models import ApiKey, Member, Project, Tenant
 # How long an example takes is the machine's business: no test is timed, and one that fails says how to repeat it.
 settings.register_profile("tokenworks", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("tokenworks")
+
+
+REFUSALS_TO_EMPTY_SQL = """
+SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', tgrelid::regclass, tgname)
+  FROM pg_trigger WHERE tgfoid = 'billing_refuse'::regproc AND tgtype & 32 <> 0
+"""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Tests on real transactions empty all tables behind them, the ledger's too, which refuse that otherwise."""
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(REFUSALS_TO_EMPTY_SQL)
+        for (statement,) in cursor.fetchall():
+            cursor.execute(statement)
 
 
 @dataclass(frozen=True)

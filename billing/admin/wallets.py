@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
+from billing import wallets
 from billing.models import BudgetNotice, WalletCredit
 from tenants.read_only import ReadOnly
 
@@ -15,6 +16,9 @@ class WalletCreditAdmin(ModelAdmin):
     list_display = ["tenant", "amount", "note", "created_at"]
     list_filter = ["tenant"]
     fields = ["tenant", "amount", "note"]
+
+    def save_model(self, request: HttpRequest, obj: WalletCredit, form: Any, change: bool) -> None:
+        wallets.pay_in(obj)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

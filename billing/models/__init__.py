@@ -9,6 +9,7 @@ from billing.models.invoices import (
     InvoiceUsage,
     Period,
 )
+from billing.models.ledger import Entry, Payment, Posting
 from billing.models.prices import Plan, PriceBook, PriceBookVersion, Rate
 from billing.models.seller import Seller
 from billing.models.wallets import BudgetNotice, WalletCredit
@@ -16,13 +17,16 @@ from billing.models.wallets import BudgetNotice, WalletCredit
 __all__ = [
     "BudgetNotice",
     "Delivery",
+    "Entry",
     "Invoice",
     "InvoiceCounter",
     "InvoiceDocument",
     "InvoiceLine",
     "InvoiceUsage",
+    "Payment",
     "Period",
     "Plan",
+    "Posting",
     "PriceBook",
     "PriceBookVersion",
     "Rate",

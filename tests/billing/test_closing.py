@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from billing import annex, assembly, closing, finalising
+from billing import annex, assembly, closing, finalising, ledger
 from billing.errors import (
     BuyerIsIncomplete,
     ClosingRefused,
@@ -21,7 +21,17 @@ from billing.errors import (
     UsageIsNotFolded,
     UsageIsNotPriced,
 )
-from billing.models import Delivery, Invoice, InvoiceCounter, InvoiceLine, InvoiceUsage, Period, Seller
+from billing.models import (
+    Delivery,
+    Entry,
+    Invoice,
+    InvoiceCounter,
+    InvoiceLine,
+    InvoiceUsage,
+    Period,
+    Posting,
+    Seller,
+)
 from metering.models import Backfill, Batch, Bucket
 from tenants.models import Project, Tenant
 from tests.billing.samples import DECEMBER, LLAMA, NOVEMBER, OCTOBER_LAST, add_usage
@@ -40,7 +50,7 @@ def printed(invoice: Invoice) -> list[tuple[str, int, Decimal]]:
 
 
 def nothing_is_left() -> bool:
-    tables = (Invoice, InvoiceLine, InvoiceUsage, Period, InvoiceCounter, Delivery)
+    tables = (Invoice, InvoiceLine, InvoiceUsage, Period, InvoiceCounter, Delivery, Entry, Posting)
     return not any(table.objects.exists() for table in tables)
 
 
@@ -273,10 +283,11 @@ class Killed(BaseException):
 
 DRAFTING = [(closing, "_new_invoice"), (annex, "cover_due_usage"), (assembly, "assemble"), (closing, "_rated")]
 FINALISING = [(closing, "finalise"), (finalising, "_queue"), (finalising, "_number"), (finalising, "next_number")]
+BOOKING = [(ledger, "book_invoice"), (ledger, "_book")]
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize(("module", "step"), [*DRAFTING, *FINALISING])
+@pytest.mark.parametrize(("module", "step"), [*DRAFTING, *FINALISING, *BOOKING])
 def test_a_closing_that_is_killed_at_any_step_is_taken_up(
     priced: Person, monkeypatch: pytest.MonkeyPatch, module: object, step: str, after: bool
 ) -> None:
@@ -297,7 +308,7 @@ def test_a_closing_that_is_killed_at_any_step_is_taken_up(
     invoice = closing.close(priced.tenant, MONTH, now=DECEMBER)
     assert (invoice.number, invoice.status, invoice.gross) == ("TW-2026-000001", "final", Decimal("2.86"))
     assert invoiced() == {"output": 1_000_000}
-    assert Delivery.objects.count() == Invoice.objects.count() == 1
+    assert Delivery.objects.count() == Invoice.objects.count() == Entry.objects.count() == 1
 
 
 def outcome(tenant: Tenant, month: date) -> Callable[[], Invoice | ClosingRefused]:
