@@ -18,7 +18,7 @@ from gateway.metrics.serving import WithMetrics
 from gateway.server import Gateway, gateway_class
 from gateway.snapshot import Rows, Snapshot
 from inference.snapshot import Worker
-from metering.records import Closed, Opened
+from metering.records import Closed, Record
 from providers.snapshot import Deployment, Offering
 from tenants.keys import digest
 from tenants.snapshot import Principal
@@ -109,7 +109,7 @@ class Running:
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
-    def records(self) -> list[Opened | Closed]:
+    def records(self) -> list[Record]:
         return read_all(self.home / "journal" / "gateway-1")
 
     def events(self) -> list[Closed]:

@@ -12,7 +12,7 @@ import pytest
 
 from config.ports import free_ports
 from gateway.snapshot import pack
-from metering.records import Closed, Opened
+from metering.records import Closed, Opened, Record
 from metering.usage import Usage
 from tests.gateway.running import chat, http_request, parsed, rows
 from tests.gateway.upstreams import (
@@ -85,7 +85,7 @@ async def is_refused(port: int) -> bool:
     return False
 
 
-def records(home: Path) -> list[Opened | Closed]:
+def records(home: Path) -> list[Record]:
     return read_all(home / "journal" / "gateway-1")
 
 
