@@ -60,7 +60,7 @@ class SegmentWriter:
         try:
             written = os.write(self._files.current, frame)
             if written != len(frame):
-                raise OSError(errno.ENOSPC, f"only {written} of {len(frame)} bytes were taken")
+                raise _full(written, len(frame))
         except OSError:
             self._sure(os.ftruncate, self._files.current, self._size)
             raise
@@ -81,7 +81,7 @@ class SegmentWriter:
         begin = b"".join(head)
         try:
             if begin and (written := os.write(self._next, begin)) != len(begin):
-                raise OSError(errno.ENOSPC, f"only {written} of {len(begin)} bytes were taken")
+                raise _full(written, len(begin))
         except OSError:
             self._sure(os.ftruncate, self._next, 0)
             raise
@@ -132,3 +132,7 @@ class SegmentWriter:
         except OSError as problem:
             self.failure = problem
             raise
+
+
+def _full(written: int, wanted: int) -> OSError:
+    return OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: only {written} of {wanted} bytes were taken")

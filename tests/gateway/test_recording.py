@@ -1,5 +1,6 @@
 """What cannot be recorded is not given away."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import pytest
 from gateway.snapshot import build
 from metering.journal import Journal, JournalInUse, JournalUnavailable
 from metering.records import Closed, Opened
+from metering.usage import Outcome
 from tests.gateway.running import FixedSnapshots, Running, chat, post, rows, running_gateway
-from tests.gateway.upstreams import Upstream, completion, says, streams, vllm_stream, whole
+from tests.gateway.upstreams import Received, Upstream, completion, says, streams, vllm_stream, whole
+from tests.metering.mounts import fill, free, small_disk
 
 
 def full(*_: Any) -> None:
@@ -59,3 +62,34 @@ async def test_a_gateway_goes_on_behind_what_an_earlier_one_recorded(home: Path,
             await post(gateway, chat())
     kinds = [type(record) for record in gateway.records()]
     assert kinds == [Opened, Closed, Opened, Closed]
+
+
+async def test_a_disk_that_fills_up_while_requests_are_answered_gives_none_away(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    """A real file system of 1 MiB. Its last page takes some records yet, so it is asked until it refuses."""
+    with small_disk(tmp_path / "disk") as disk:
+
+        async def fills_the_disk(received: Received, transport: asyncio.Transport) -> None:
+            fill(disk)
+            await says(whole(completion(content="precious")))(received, transport)
+
+        upstream.answer = fills_the_disk
+        snapshots = FixedSnapshots(build(rows(upstream.base_url)))
+        async with running_gateway(disk / "home", snapshots, journal_fsync_ms=1) as gateway:
+            given = 0
+            while (refused := await post(gateway, chat())).status == 200:
+                given += 1
+            assert (refused.status, refused.error["code"], refused.headers["retry-after"]) == (
+                503,
+                "not_recordable",
+                "5",
+            )
+            assert b"precious" not in refused.body
+            assert (await post(gateway, chat())).status == 503
+            assert len([event for event in gateway.events() if event.outcome == Outcome.COMPLETED]) == given
+            free(disk)
+            upstream.answer = says(whole(completion()))
+            assert (await post(gateway, chat())).status == 200
+            outcomes = [event.outcome for event in gateway.events()]
+        assert outcomes.count(Outcome.COMPLETED) == given + 1
