@@ -65,17 +65,18 @@ class Request:
                 return bytes(value)
         return None
 
-    async def body(self, bytes_max: int) -> bytes:
-        """The whole body. Raises BodyTooLarge or CallerLeft."""
+    def body_now(self, bytes_max: int) -> bytes | None:
+        """The whole body, if all of it is here already; it is given once. Raises BodyTooLarge."""
         stated = self.header(b"content-length")
         if stated is not None and int(stated) > bytes_max:
             raise BodyTooLarge(f"The body of {int(stated)} bytes is over the limit of {bytes_max}.")
-        if self._exchange is not None:
-            whole = self._exchange.whole_body()
-            if whole is not None and len(whole) <= bytes_max:
-                return whole
-            if whole is not None:
-                raise BodyTooLarge(f"The body is over the limit of {bytes_max} bytes.")
+        whole = None if self._exchange is None else self._exchange.whole_body()
+        if whole is not None and len(whole) > bytes_max:
+            raise BodyTooLarge(f"The body is over the limit of {bytes_max} bytes.")
+        return whole
+
+    async def body(self, bytes_max: int) -> bytes:
+        """The whole body, waited for where `body_now` gave none. Raises BodyTooLarge or CallerLeft."""
         message = await self.receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
             return bytes(message.get("body", b""))
@@ -129,13 +130,23 @@ class Request:
         assert self._exchange is not None
         self._exchange.transport.write(framed)
 
+    @property
+    def writable_at_once(self) -> bool:
+        """Whether `answer_now` may be called."""
+        exchange = self._exchange
+        return exchange is not None and not (exchange.flow.write_paused or exchange.disconnected)
+
+    def answer_now(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+        """A whole answer, without waiting."""
+        assert self._exchange is not None
+        self.answered = True
+        length = (b"content-length", b"%d" % len(body))
+        self._exchange.answer(status, (length, *headers, *self.said, self._id_header), body)
+
     async def answer(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
         """A whole answer at once."""
-        if self._exchange is not None and self._exchange.writable:
-            self.answered = True
-            self._exchange.answer(
-                status, ((b"content-length", b"%d" % len(body)), *headers, *self.said, self._id_header), body
-            )
+        if self.writable_at_once:
+            self.answer_now(status, body, *headers)
             return
         await self.begin(status, (b"content-length", b"%d" % len(body)), *headers)
         await self.write(body, more=False)

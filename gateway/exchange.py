@@ -4,6 +4,7 @@ The shorter way writes a whole answer at once, where ASGI's two messages are two
 without a wait. A body is kept in the pieces in which it came, so that it is joined once.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -18,16 +19,63 @@ CHUNKED = (b"transfer-encoding", b"chunked")
 _CONTROL = re.compile(b"[\x00-\x08\x0a-\x1f\x7f]")
 
 
+class News:
+    """As much of asyncio.Event as uvicorn uses, and one of those only once somebody waits: most requests come whole."""
+
+    __slots__ = ("_event", "_is_set")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._event: asyncio.Event | None = None
+
+    def set(self) -> None:
+        self._is_set = True
+        if self._event is not None:
+            self._event.set()
+
+    def clear(self) -> None:
+        self._is_set = False
+        if self._event is not None:
+            self._event.clear()
+
+    async def wait(self) -> None:
+        if not self._is_set:
+            self._event = self._event or asyncio.Event()
+            await self._event.wait()
+
+
+def done_already() -> None:
+    """In place of what is done when an answer is whole, so that an exchange does not keep its connection."""
+
+
 class Exchange(RequestResponseCycle):
     """What ASGI's `receive` and `send` of one request belong to."""
 
-    def __init__(self, tasks: set[Any], **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, front: Any, scope: Any, *, keep_alive: bool) -> None:
+        """All that uvicorn's own would set, for `front`, the connection; that one takes a dozen arguments by name."""
+        self.scope = scope
+        self.transport = front.transport
+        self.flow = front.flow
+        self.logger = front.logger
+        self.access_logger = front.access_logger
+        self.access_log = front.access_log
+        self.default_headers = front.server_state.default_headers
+        self.message_event = News()  # type: ignore[assignment]  # what uvicorn does with an event, this does
+        self.on_response = front.on_response_complete
+        self.disconnected = False
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = front.expect_100_continue
+        self.body = b""  # type: ignore[assignment]  # ours comes in pieces
+        self.more_body = True
+        self.response_started = False
+        self.response_complete = False
+        self.chunked_encoding = None
+        self.expected_content_length = 0
         self.on_left: Callable[[], None] | None = None  # Called when the caller hangs up before its answer is whole.
-        self._tasks = tasks
+        self.task: Any = None
+        self._tasks = front.tasks
         self._pieces: list[bytes] = []
         self._unread_bytes = 0
-        self.task: Any = None
 
     @staticmethod
     def of(send: Any) -> "Exchange | None":
@@ -36,10 +84,25 @@ class Exchange(RequestResponseCycle):
         return exchange if isinstance(exchange, Exchange) else None
 
     async def run_asgi(self, app: Any) -> None:
+        """As uvicorn's own, which this is in place of, for one coroutine less."""
         try:
-            await super().run_asgi(app)
+            await app(self.scope, self.receive, self.send)
+            if not self.response_complete and not self.disconnected:
+                self.logger.error("The application returned without a whole answer.")
+                await self._end_unanswered()
+        except BaseException as problem:
+            self.logger.error("Exception in ASGI application\n", exc_info=problem)
+            await self._end_unanswered()
         finally:
+            self.on_response = done_already
             self._tasks.discard(self.task)
+
+    async def _end_unanswered(self) -> None:
+        """End what the application left open, so that the caller sees it."""
+        if self.response_started:
+            self.transport.close()
+        else:
+            await self.send_500_response()
 
     def take_body(self, piece: bytes) -> None:
         """A piece of the request's body has come."""
@@ -107,8 +170,8 @@ class Exchange(RequestResponseCycle):
         self._completed()
 
     def _head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        lines = [STATUS_LINE[status]]
-        for name, value in (*self.default_headers, *headers):
+        lines = [STATUS_LINE[status], joined(self.default_headers)]
+        for name, value in headers:
             if _CONTROL.search(value):
                 raise RuntimeError("A header's value holds a control character.")
             lines.append(b"%b: %b\r\n" % (name, value))
@@ -127,3 +190,16 @@ class Exchange(RequestResponseCycle):
     def write(self, piece: bytes) -> None:
         """A piece of an answer that has begun and has no stated length, when `writable`; not empty."""
         self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+
+_default_headers: list[tuple[bytes, bytes]] = []
+_default_lines = b""
+
+
+def joined(default_headers: list[tuple[bytes, bytes]]) -> bytes:
+    """uvicorn's own headers as lines. It makes a new list each second, for the date, and never changes one."""
+    global _default_headers, _default_lines
+    if default_headers is not _default_headers:
+        _default_lines = b"".join([b"%b: %b\r\n" % header for header in default_headers])
+        _default_headers = default_headers
+    return _default_lines

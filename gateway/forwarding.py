@@ -78,10 +78,13 @@ async def send(
 ) -> None:
     """One attempt at one worker. Raises ConnectFailed before anything was sent, or Untouched, or a Refusal."""
     phase = plane.router.begin(worker)
+    connection: Connection | None = None
     attempt = None
     try:
         body = DIALECTS[deployment.dialect][call.kind].request_body(call, deployment.model_name)
-        connection = await plane.upstreams.connection(worker.base_url, patience(deployment))
+        connection = plane.upstreams.idle(worker.base_url, patience(deployment))
+        if connection is None:
+            connection = await plane.upstreams.connection(worker.base_url, patience(deployment))
         attempt = plane.attempt(plane.journal, request, principal, deployment, call, worker.base_url)
         await relay(plane, request, call, deployment, body, connection, attempt)
     except NoConnectionFree:
@@ -92,7 +95,7 @@ async def send(
     except UpstreamBusy as busy:
         raise Untouched(busy) from None
     except UpstreamBroken as broken:
-        if request.answered or attempt is None or not came_to_nothing(attempt, connection):
+        if request.answered or attempt is None or connection is None or not came_to_nothing(attempt, connection):
             raise
         raise Untouched(broken) from None
     finally:

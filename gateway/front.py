@@ -93,20 +93,8 @@ class BoundedHttp(HttpToolsProtocol):
         scope["raw_path"] = self.root_path.encode("ascii") + path
         scope["query_string"] = query
         before = self.cycle
-        self.cycle = exchange = Exchange(
-            self.tasks,
-            scope=scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=http_version != "1.0" and parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
+        keep_alive = http_version != "1.0" and parser.should_keep_alive()
+        self.cycle = exchange = Exchange(self, scope, keep_alive=keep_alive)
         if before is None or before.response_complete:
             self._begin(exchange)
         else:  # Sent before the answer to the last one: it waits for its turn.
@@ -118,6 +106,12 @@ class BoundedHttp(HttpToolsProtocol):
         self.body_bytes += len(body)
         if not exchange.response_complete:
             exchange.take_body(body)
+
+    def on_message_complete(self) -> None:
+        exchange: Any = self.cycle
+        if not exchange.response_complete:
+            exchange.more_body = False
+            exchange.message_event.set()
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1

@@ -34,12 +34,15 @@ class Pool:
     def unused(self) -> bool:
         return not self.connections and not self._connecting
 
-    async def connection(self, connect_timeout_s: float) -> Connection:
-        """A connection that is ready to send. Raises ConnectFailed."""
+    def idle_connection(self) -> Connection | None:
         while self.idle:
             connection = self.idle.pop()
             if connection.usable:
                 return connection
+        return None
+
+    async def connect(self, connect_timeout_s: float) -> Connection:
+        """A new connection that is ready to send. Raises ConnectFailed."""
         if len(self.connections) + self._connecting >= self._connections_max:
             raise NoConnectionFree
         self._connecting += 1
@@ -58,7 +61,7 @@ class Pool:
         return connection
 
     def take_back(self, connection: Connection) -> None:
-        connection.silent_since = asyncio.get_running_loop().time()
+        connection.note_silence()
         self.idle.append(connection)
 
     def forget(self, connection: Connection) -> None:
@@ -102,7 +105,18 @@ class UpstreamClient:
         if pool is None:
             pool = self._pools[base_url] = Pool(base_url, self._limits, self._connections_max)
             self._keep_sweeping()
-        connection = await pool.connection(patience.connect_timeout_s or self._connect_timeout_s)
+        connection = pool.idle_connection()
+        if connection is None:
+            connection = await pool.connect(patience.connect_timeout_s or self._connect_timeout_s)
+        return self._patient(connection, patience)
+
+    def idle(self, base_url: str, patience: Patience = USUAL) -> Connection | None:
+        """As `connection`, without waiting: one that is kept alive; None where there is none."""
+        pool = self._pools.get(base_url)
+        connection = None if pool is None else pool.idle_connection()
+        return None if connection is None else self._patient(connection, patience)
+
+    def _patient(self, connection: Connection, patience: Patience) -> Connection:
         connection.first_byte_timeout_s = patience.first_byte_timeout_s or self._limits.first_byte_timeout_s
         connection.idle_timeout_s = patience.idle_timeout_s or self._limits.idle_timeout_s
         return connection

@@ -62,17 +62,23 @@ def broken_off(attempt: Attempt, trouble: Exception, counted: Counted | None = N
 async def relay_whole(attempt: Attempt, connection: Connection, call_format: CallFormat, request: Request) -> None:
     """Read an answer to its end, settle, and give it away."""
     try:
-        status = attempt.upstream_status = await connection.head()
-        attempt.first_byte_at_us = now_us()
-        if not 200 <= status < 300:
+        try:
+            body = await connection.whole()
+        finally:
+            status = attempt.upstream_status = connection.answered
+            attempt.first_byte_at_us = connection.head_at_us
+        if status is None or not 200 <= status < 300:
             await relay_rejection(attempt, connection, request)
             return
-        body = await connection.read_all()
         counted = call_format.count(body)
     except TROUBLES as trouble:
         raise broken_off(attempt, trouble) from trouble
     attempt.close(Outcome.CLIENT_DISCONNECTED if request.has_left() else Outcome.COMPLETED, counted)
-    await request.answer(status, body, (b"content-type", connection.header(b"content-type") or JSON_TYPE[1]))
+    kind = (b"content-type", connection.header(b"content-type") or JSON_TYPE[1])
+    if request.writable_at_once:
+        request.answer_now(status, body, kind)
+    else:
+        await request.answer(status, body, kind)
 
 
 async def relay_rejection(attempt: Attempt, connection: Connection, request: Request) -> None:

@@ -20,9 +20,11 @@ from gateway.plane import Plane
 from gateway.pool import UpstreamClient
 from gateway.retrying import RetryBudget
 from gateway.routing import Router
+from gateway.snapshot import Snapshot
 from gateway.upstream import AnswerLimits
 from metering.journal import Journal
 from metering.segments import ensure_journal_id
+from tenants.snapshot import Principal
 
 if TYPE_CHECKING:
     from gateway.metrics.watch import Watch
@@ -99,7 +101,9 @@ class Gateway:
         request = self.request_class(scope, receive, send, now_us())
         self.requests_open += 1
         try:
-            await self._answer(request)
+            plane, snapshot, principal = self._called_by(request)
+            answer = endpoint(request.scope["path"], request.scope["method"])
+            await answer(plane, snapshot, principal, request)
         except Refusal as refusal:
             await self._refuse(request, refusal)
         except CallerLeft:
@@ -121,7 +125,8 @@ class Gateway:
             self.watch.counts.refused(refusal.code)
         await request.refuse(refusal)
 
-    async def _answer(self, request: Request) -> None:
+    def _called_by(self, request: Request) -> tuple[Plane, Snapshot, Principal]:
+        """Who calls, as far as they may call at all. Raises a Refusal."""
         if self.requests_open > self.config.requests_open_max:
             raise TooManyRequestsOpen
         snapshot = self._snapshots.current
@@ -132,8 +137,7 @@ class Gateway:
         if request.terms is not None:
             client = request.scope.get("client")
             request.terms.check_access(client[0] if client else None, request.started_at_us)
-        answer = endpoint(request.scope["path"], request.scope["method"])
-        await answer(self._plane, snapshot, principal, request)
+        return self._plane, snapshot, principal
 
 
 def gateway_class(config: GatewayConfig) -> type[Gateway]:

@@ -6,6 +6,7 @@ Nothing is ever sent twice: once the first byte of a request has left, its conne
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -69,6 +70,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self) -> None:
         self.status = 0
+        self.head_at_us: int | None = None  # When the head was here, in microseconds since the epoch.
         self.headers: list[tuple[bytes, bytes]] = []
         self.complete = False
         self.on_stalled = None
@@ -93,6 +95,9 @@ class Connection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         return not self.closed and not self._transport.is_closing()
+
+    def note_silence(self) -> None:
+        self.silent_since = self._loop.time()
 
     # What a request does.
 
@@ -125,6 +130,26 @@ class Connection(asyncio.Protocol):
                 raise self.failure
             await self._wait()
         return self.status
+
+    async def whole(self) -> bytes:
+        """The body of a success, once all of it is here. Raises UpstreamTrouble.
+
+        Of any other answer it waits for the head alone, and gives nothing: `answered` says which one it is.
+        """
+        taken = []
+        while not self._head_complete or 200 <= self.status < 300:
+            if self._pieces:
+                taken.append(self._taken_pieces())
+            elif self._has_ended():
+                break
+            else:
+                await self._wait()
+        return taken[0] if len(taken) == 1 else b"".join(taken)
+
+    @property
+    def answered(self) -> int | None:
+        """The status of an answer whose head is here."""
+        return self.status if self._head_complete else None
 
     async def read(self) -> bytes:
         """The next bytes of the body, all that have come; empty at the end. Raises UpstreamTrouble after the last."""
@@ -295,6 +320,7 @@ class Connection(asyncio.Protocol):
         if self.status < 200:
             return  # An interim answer; the real one follows.
         self._head_complete = True
+        self.head_at_us = time.time_ns() // 1000
         encoding = self.header(b"transfer-encoding")
         if encoding is None:
             self._ends_with_connection = self.header(b"content-length") is None and self.status not in (204, 304)

@@ -18,7 +18,8 @@ def calling(read_call: Callable[[bytes], Call]) -> Endpoint:
 
     async def answer(plane: Plane, snapshot: Snapshot, principal: Principal, request: Request) -> None:
         try:
-            call = read_call(await request.body(plane.config.body_bytes_max))
+            body = request.body_now(plane.config.body_bytes_max)
+            call = read_call(await request.body(plane.config.body_bytes_max) if body is None else body)
         except InvalidRequest as invalid:
             raise BadRequest(invalid.message, invalid.param) from None
         sold = snapshot.sold_to(principal.tenant_id, call.model)

@@ -50,11 +50,19 @@ class SpannedRequest(Request):
         self.spans.status = status
         await super().begin_with(body, status, *headers)
 
+    def answer_now(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+        self._gives_whole(status, body)
+        super().answer_now(status, body, *headers)
+
     async def answer(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+        if not self.writable_at_once:  # Else `answer_now` sees it.
+            self._gives_whole(status, body)
+        await super().answer(status, body, *headers)
+
+    def _gives_whole(self, status: int, body: bytes) -> None:
         self.spans.status = status
         if self.spans.sampled:
             self.spans.gives(body)
-        await super().answer(status, body, *headers)
 
     async def write(self, body: bytes, *, more: bool) -> None:
         if self.spans.sampled:

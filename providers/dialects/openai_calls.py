@@ -66,7 +66,14 @@ def answers_of(found: dict[str, Raw], name: str) -> int:
 
 
 def generating_call(
-    kind: Kind, body: bytes, found: dict[str, Raw], limits: dict[str, int | None], *, prompts: int, answers: int
+    kind: Kind,
+    model: str,
+    body: bytes,
+    found: dict[str, Raw],
+    limits: dict[str, int | None],
+    *,
+    prompts: int,
+    answers: int,
 ) -> Call:
     """A call for text, whole or streamed. Raises InvalidRequest; fields that we do not know pass unseen."""
     streamed = "stream" in found and bool(field(found, "stream", _read_flag, "true or false"))
@@ -76,7 +83,7 @@ def generating_call(
     usage_wanted = streamed and options is not None and bool(options.include_usage)
     return Call(
         kind=kind,
-        model=model_of(found),
+        model=model,
         body=body,
         members=found,
         streamed=streamed,

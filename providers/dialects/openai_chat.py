@@ -17,7 +17,7 @@ _read_list = msgspec.json.Decoder(Annotated[list[Raw], Meta(min_length=1)]).deco
 def read_call(body: bytes) -> Call:
     """Understand a caller's request body. Raises InvalidRequest."""
     found = read_members(body)
-    model_of(found)
+    model = model_of(found)
     required(found, "messages", _read_list, "a list with at least one message", "Give at least one message.")
     limits = {name: field(found, name, _read_limit, "a whole number from 1") for name in OUTPUT_LIMITS if name in found}
-    return generating_call(Kind.CHAT, body, found, limits, prompts=1, answers=answers_of(found, "n"))
+    return generating_call(Kind.CHAT, model, body, found, limits, prompts=1, answers=answers_of(found, "n"))

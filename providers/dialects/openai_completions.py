@@ -20,13 +20,13 @@ _read_limit = msgspec.json.Decoder(Annotated[int, Meta(ge=0)] | None).decode
 def read_call(body: bytes) -> Call:
     """Understand a caller's request body. Raises InvalidRequest."""
     found = read_members(body)
-    model_of(found)
+    model = model_of(found)
     prompts = required(found, "prompt", number_of_texts, TEXTS, "Give a text to go on with.")
     limits = {}
     if "max_tokens" in found:
         limits["max_tokens"] = field(found, "max_tokens", _read_limit, "a whole number from 0")
     given, made = answers_of(found, "n"), answers_of(found, "best_of")
-    call = generating_call(Kind.COMPLETION, body, found, limits, prompts=prompts, answers=max(given, made))
+    call = generating_call(Kind.COMPLETION, model, body, found, limits, prompts=prompts, answers=max(given, made))
     if call.streamed and made > given:
         raise InvalidRequest("best_of cannot be over n in a stream. Ask for the whole answer, or give less.", "best_of")
     return call
