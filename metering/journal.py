@@ -83,7 +83,7 @@ class Journal:
         meanwhile; where it cannot make one, up to twice the limit. Raises JournalInUse or JournalUnavailable.
         """
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            _make_folder(folder)
             lock = _take_lock(folder)
             try:
                 segments.ensure_journal_id(folder)
@@ -199,6 +199,14 @@ class Journal:
             syncer.wake()
         elif self._writer.appended_bytes >= 2 * self._segment_bytes_max:
             raise syncer.problem
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder, and its name durable: a power cut would else take all that is synced within it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if segments.journal_id(folder) is None:  # Whoever began it may have been killed before it was durable.
+        for above in folder.parents[:2]:
+            segments.sync_folder(above)
 
 
 def _take_lock(folder: Path) -> int:

@@ -124,11 +124,16 @@ def _note_opened(contents: _Contents, opened: Opened) -> None:
 
 
 def _cut_tail(segment: Segment, end: int) -> tuple[int, tuple[Path, ...]]:
-    """Cut the segment behind its last whole frame; the bytes are put aside first, durably."""
+    """Cut the segment behind its last whole frame; the bytes are put aside first, durably.
+
+    Also an end that is not torn is synced: a killed writer left it to the kernel, a fresh segment will follow it, and
+    nothing can mend a segment that is not the newest one any more.
+    """
     with segment.path.open("r+b") as file:
         file.seek(end)
         tail = file.read()
         if not tail:
+            os.fsync(file.fileno())
             return 0, ()
         kept_in = segment.path.with_suffix(".cut")
         with kept_in.open("wb") as cut:

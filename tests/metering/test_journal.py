@@ -219,7 +219,7 @@ def test_a_segment_that_cannot_be_followed_goes_on_to_twice_its_limit_and_then_r
             journal.append_opened(samples.opened())
     assert 4_000 <= segments(tmp_path)[-1].path.stat().st_size < 4_200
     (tmp_path / NEXT).rmdir()
-    until(lambda: (tmp_path / NEXT).exists(), "there is a segment to go on in", 30)
+    until(lambda: journal._writer.can_switch, "there is a segment to go on in", 30)
     journal.append_opened(samples.opened())
     journal.close()
     assert len(segments(tmp_path)) == 2

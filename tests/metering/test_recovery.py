@@ -1,6 +1,9 @@
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -156,3 +159,35 @@ def test_a_writer_killed_at_any_moment_loses_nothing_that_it_told(tmp_path: Path
     assert len(outcomes.keys() - opened) <= 1
     assert sum(outcome == Outcome.COMPLETED for outcome in outcomes.values()) - len(closed) <= 1
     assert journal.recovered.interrupted >= len(opened - closed) - 1
+
+
+def synced_by(deed: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The inodes of all files and folders that it syncs."""
+    synced: set[int] = set()
+
+    def sync(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+
+    with monkeypatch.context() as patched:
+        for name in ("fsync", "fdatasync"):
+            patched.setattr(os, name, sync)
+        deed()
+    return synced
+
+
+def test_what_a_killed_writer_left_is_on_the_disk_before_anything_follows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut after the restart would tear a segment that is not the newest, and nobody could mend it."""
+    journal = open_journal(tmp_path / "living")
+    journal.append_opened(samples.opened())
+    killed = shutil.copytree(tmp_path / "living", tmp_path / "killed")
+    journal.close()
+    left = segments.segments(killed)[-1].path.stat().st_ino
+    assert left in synced_by(lambda: recovery.recover(killed), monkeypatch)
+
+
+def test_the_name_of_a_new_folder_is_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "journal" / "gateway-1"
+    synced = synced_by(lambda: open_journal(folder).close(), monkeypatch)
+    assert {tmp_path.stat().st_ino, folder.parent.stat().st_ino} <= synced
