@@ -10,7 +10,7 @@ from unfold.decorators import action, display
 
 from metering import alerts, backfills, journal_states
 from metering.ingest_errors import BackfillRefused
-from metering.models import Alert, Backfill, Batch, Bucket, JournalState, RequestDay
+from metering.models import Alert, Archive, Backfill, Batch, Bucket, JournalState, RequestDay
 from tenants.read_only import ReadOnly
 
 
@@ -126,3 +126,8 @@ class BackfillAdmin(ReadOnly, ModelAdmin):
             else:
                 self.log_change(request, decided, f"Now {decided.state}.")
                 self.message_user(request, f"{decided.name} is {decided.state}.")
+
+
+@admin.register(Archive)
+class ArchiveAdmin(ReadOnly, ModelAdmin):
+    list_display = ["month", "part", "rows", "file_bytes", "location", "archived_at", "dropped_at"]

@@ -129,7 +129,7 @@ def revert(backfill: Backfill) -> Backfill:
 
     Of an open one the events go, which never counted: kept, they would hold up the archive of their months for ever.
     Of a committed one each event that still counts gets a row of sign -1, which is folded like any other, and
-    reaches an invoice as a correction.
+    reaches an invoice as a correction. Raises BackfillRefused where some of them are in the archive only.
     """
     now = timezone.now()
     states = Backfill.objects.filter(pk=backfill.pk)
@@ -137,11 +137,20 @@ def revert(backfill: Backfill) -> Backfill:
         _free_keys(backfill)
         _drop_held(backfill)
     elif states.filter(state=Backfill.State.COMMITTED).update(state=Backfill.State.REVERTED, reverted_at=now):
+        _refuse_archived(backfill)
         _take_back(backfill)
         _free_keys(backfill)
         fold_after_commit()
     backfill.refresh_from_db()
     return backfill
+
+
+def _refuse_archived(backfill: Backfill) -> None:
+    """What is not here cannot be taken back, and a part of it taken back is neither what was nor what should be."""
+    batches = Batch.objects.filter(backfill=backfill)
+    written = sum(batches.values_list("events", flat=True))
+    if Event.objects.filter(batch_id__in=batches.values("pk")).count() < written:
+        raise BackfillRefused(f"Months of the backfill {backfill.name} are archived, so it cannot be reverted.")
 
 
 def _take_back(backfill: Backfill) -> None:

@@ -6,14 +6,14 @@ say that the usage was free, and the specification forbids placeholders.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from metering.exports import Column, Row
-from metering.rollup import QUARTER
 from metering.totals import Question, UsageTotal, usage_rows
 from metering.usage import TOKEN_UNITS, Unit, sold_as
+from metering.zones import charge_period, midnight, next_month
 from tenants.models import Project, Tenant
 
 DIMENSIONS = ("project", "api_key", "offering", "deployment", "grade", "service_tier", "billed", "unit")
@@ -68,7 +68,7 @@ COLUMNS: dict[Column, Value] = {
     Column("BillingAccountName", "text"): lambda row: row.account.name,
     Column("BillingAccountType", "text"): lambda row: "Tenant",
     Column("BillingCurrency", "text"): lambda row: row.account.currency,
-    Column("BillingPeriodEnd", "instant"): lambda row: midnight(_next_month(row.billing_month), row.account.zone),
+    Column("BillingPeriodEnd", "instant"): lambda row: midnight(next_month(row.billing_month), row.account.zone),
     Column("BillingPeriodStart", "instant"): lambda row: midnight(row.billing_month, row.account.zone),
     Column("ChargeCategory", "text"): lambda row: "Usage",
     Column("ChargeClass", "text"): lambda row: None,
@@ -129,33 +129,6 @@ def rows(question: Question, period: str) -> Iterator[Row]:
         return [value(found) for value in COLUMNS.values()]
 
     return map(row, usage_rows(asked))
-
-
-def charge_period(begun: Any, period: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """From when to when, as two instants: a day of a clock change is longer or shorter than another."""
-    if period == "quarter":
-        return begun, begun + QUARTER
-    if period == "hour":
-        return begun, _end_of_hour(begun, zone)
-    following = _next_month(begun) if period == "month" else begun + timedelta(days=1)
-    return midnight(begun, zone), midnight(following, zone)
-
-
-def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """When this day begins. Where a clock change skips midnight, that is the change."""
-    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
-
-
-def _end_of_hour(begun: datetime, zone: ZoneInfo) -> datetime:
-    """An hour later, or where a change of the clocks cuts it."""
-    end = begun + QUARTER
-    while (there := end.astimezone(zone)).minute and there.utcoffset() == begun.astimezone(zone).utcoffset():
-        end += QUARTER
-    return end
-
-
-def _next_month(month: date) -> date:
-    return (month + timedelta(days=31)).replace(day=1)
 
 
 def _quantity(total: UsageTotal) -> int:

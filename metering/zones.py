@@ -1,13 +1,14 @@
-"""When a zone's clocks change, so that Postgres cuts days where Python cuts months and invoices. Pure.
+"""When days begin and clocks change, so that Postgres cuts days where Python cuts months and invoices. Pure.
 
 Postgres has a time zone database of its own, and one of the two is always older: in one of them the clocks of
 America/Edmonton change in November 2026, in the other they do not. So Postgres is never asked; it is told the offsets.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 QUARTER = timedelta(minutes=15)
@@ -33,6 +34,39 @@ def offsets(zone: str, start: datetime, end: datetime) -> list[Offset]:
     moments = [at for year in range(begun.year, end.year + 1) for at in _changes(zone, year) if begun < at < end]
     there = ZoneInfo(zone)
     return [Offset(since, until, _ahead(there, since)) for since, until in pairwise([begun, *moments, end])]
+
+
+@lru_cache(maxsize=10_000)
+def charge_period(begun: Any, period: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """From when to when a quarter, hour, day or month is, as two instants: a day of a clock change has other hours.
+
+    `begun` is what usage is grouped by: an instant for the short ones, a date for the long ones.
+    """
+    if period == "quarter":
+        return begun, begun + QUARTER
+    if period == "hour":
+        return begun, _end_of_hour(begun, zone)
+    following = next_month(begun) if period == "month" else begun + timedelta(days=1)
+    return midnight(begun, zone), midnight(following, zone)
+
+
+@lru_cache(maxsize=10_000)
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """When this day begins. Where a clock change skips midnight, that is the change."""
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+def _end_of_hour(begun: datetime, zone: ZoneInfo) -> datetime:
+    """An hour later, or where a change of the clocks cuts it."""
+    end = begun + QUARTER
+    while (there := end.astimezone(zone)).minute and there.utcoffset() == begun.astimezone(zone).utcoffset():
+        end += QUARTER
+    return end
+
+
+def next_month(month: date) -> date:
+    """The first day of the month after the one that begins on this day."""
+    return (month + timedelta(days=31)).replace(day=1)
 
 
 @lru_cache(maxsize=4_096)

@@ -1,26 +1,38 @@
+import os
+import random
 import re
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import duckdb
 import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from metering import archive, archive_file, archive_store, partitions, rollup
 from metering.models import Alert, Archive, Backfill, Batch, Bucket, Event
 from metering.usage import REPORTED_UNITS, Usage
+from tests.conftest import Person
 from tests.metering import samples
 from tests.metering.conftest import Factory
+from tests.metering.reported import caller, flat, report
 from tests.metering.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -429,3 +441,81 @@ def test_duckdb_reads_the_archive_with_the_documented_query(factory: Factory, ke
     with duckdb.connect() as reader:
         found = reader.execute(query.replace(".tokenworks/archive", str(kept))).fetchall()
     assert found == [(1, "llama-3.3-70b", 3, 21, 9), (2, "llama-3.3-70b", 1, 7, 3)]
+
+
+def test_a_backfill_of_which_a_month_is_archived_cannot_be_reverted_by_half(alice: Person) -> None:
+    client = caller(alice)
+    client.post(reverse("backfills"), {"name": "spring"}, format="json")
+    for number, days in enumerate((200, 40)):
+        report(alice, flat(number, timezone.now() - timedelta(days=days)), backfill="spring")
+    client.post(reverse("backfill-commit", args=["spring"]))
+    rollup.fold_everything()
+    before = list(Bucket.objects.order_by("pk").values_list("start", "unit", "quantity"))
+    assert len(archive.archive_due()) == 1
+    answer = client.post(reverse("backfill-revert", args=["spring"]))
+    assert answer.status_code == 409, answer.content
+    assert b"archived" in answer.content
+    rollup.fold_everything()
+    assert list(Bucket.objects.order_by("pk").values_list("start", "unit", "quantity")) == before
+    assert Backfill.objects.get().state == Backfill.State.COMMITTED
+
+
+@pytest.mark.usefixtures("november_is_removed")
+def test_processes_that_are_killed_again_and_again_archive_a_month_in_the_end(factory: Factory, kept: Path) -> None:
+    counted(factory, 1)
+    with connection.cursor() as cursor:
+        names = ", ".join(name for name in COLUMNS if name != "id")
+        cursor.execute(
+            f"INSERT INTO metering_event (id, {names})"
+            f" SELECT gen_random_uuid(), {names} FROM metering_event, generate_series(1, 30000)"
+        )
+    random_s = random.Random(4)
+    for _ in range(4):
+        process = start_archiving(kept)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=1.2 + random_s.random() * 1.2)  # It takes about a second to begin.
+        process.kill()
+        process.communicate()
+        record = Archive.objects.first()
+        assert Event.objects.count() == (0 if record is not None and record.dropped_at else 30_001)
+    process = start_archiving(kept)
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == 0 or "no events of 2023-11" in said, said
+    assert Event.objects.count() == 0
+    assert files(kept) == [PART_1]
+    assert pq.read_table(kept / PART_1).num_rows == Archive.objects.get().rows == 30_001
+
+
+def start_archiving(kept: Path) -> "subprocess.Popen[str]":
+    database = connection.settings_dict
+    environment = {
+        **os.environ,
+        "TOKENWORKS_HOME": str(kept.parent / "home"),
+        "TOKENWORKS_ARCHIVE_URL": kept.as_uri(),
+        "DATABASE_URL": f"postgresql://{database['USER']}@/{database['NAME']}?host={quote(database['HOST'])}",
+        "REDIS_URL": django_settings.REDIS_URL,
+        "TOKENWORKS_SECRET_KEY": "of-a-test" * 6,
+    }
+    command = [sys.executable, "manage.py", "archive", "--month", "2023-11"]
+    return subprocess.Popen(
+        command, cwd=django_settings.BASE_DIR, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("months", ["1", "2", "-1", "many"])
+def test_too_few_months_are_refused_before_anything_starts(tmp_path: Path, months: str) -> None:
+    environment = {**os.environ, "TOKENWORKS_HOME": str(tmp_path), "TOKENWORKS_EVENT_MONTHS_KEPT": months}
+    done = subprocess.run(
+        [sys.executable, "-c", "import config.settings"],
+        env=environment, cwd=django_settings.BASE_DIR, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "BadSetting: TOKENWORKS_EVENT_MONTHS_KEPT" in done.stderr
+
+
+def test_the_operator_sees_what_is_archived(factory: Factory, olga: User, client: Client) -> None:
+    counted(factory)
+    archive.archive_due(MARCH)
+    client.force_login(olga)
+    assert PART_1 in client.get(reverse("admin:metering_archive_changelist")).content.decode()

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metering import focus
 from metering.models import Bucket
 from metering.rollup import QUARTER
 from metering.totals import Question, usage_rows
-from metering.zones import offsets
+from metering.zones import charge_period, offsets
 
 FIRST, LAST = datetime(2025, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 APIA = "Pacific/Apia"
@@ -136,7 +135,7 @@ def test_the_sum_of_days_and_of_hours_is_the_month_in_a_zone_whose_clocks_change
         Bucket.objects.all().delete()
         there = ZoneInfo(zone)
         month = change.astimezone(there).date().replace(day=1)
-        start, end = focus.charge_period(month, "month", there)
+        start, end = charge_period(month, "month", there)
         whole = used(quarters(start, end))
         used(quarters(start - timedelta(hours=30), start))
         used(quarters(end, end + timedelta(hours=30)))
@@ -155,7 +154,7 @@ def test_charge_periods_meet_and_cover_a_change_of_the_clocks_without_a_gap(zone
         Bucket.objects.all().delete()
         used(quarters(start, end))
         for name in ("quarter", "hour", "day"):
-            periods = [focus.charge_period(begun, name, there) for begun in by(name, zone, start, end)]
+            periods = [charge_period(begun, name, there) for begun in by(name, zone, start, end)]
             assert periods[0][0] <= start
             assert periods[-1][1] >= end
             assert all(before[1] == after[0] for before, after in pairwise(periods))
@@ -177,16 +176,16 @@ def test_the_day_that_apia_skipped_has_no_usage_and_the_days_beside_it_have_all(
     days = by("day", APIA, change - timedelta(days=1), change + timedelta(days=1))
     assert list(days) == [date(2011, 12, 29), date(2011, 12, 31)]
     assert sum(days.values()) == whole
-    assert focus.charge_period(date(2011, 12, 29), "day", ZoneInfo(APIA))[1] == change
-    assert focus.charge_period(date(2011, 12, 31), "day", ZoneInfo(APIA))[0] == change
+    assert charge_period(date(2011, 12, 29), "day", ZoneInfo(APIA))[1] == change
+    assert charge_period(date(2011, 12, 31), "day", ZoneInfo(APIA))[0] == change
 
 
 @given(st.dates(date(2025, 1, 1), date(2026, 12, 31)), st.timezone_keys().filter(lambda key: key != "Factory"))
 @settings(deadline=None)
 def test_a_day_ends_where_the_next_one_begins_in_every_zone(day: date, key: str) -> None:
     zone = ZoneInfo(key)
-    start, end = focus.charge_period(day, "day", zone)
-    assert end == focus.charge_period(day + timedelta(days=1), "day", zone)[0]
+    start, end = charge_period(day, "day", zone)
+    assert end == charge_period(day + timedelta(days=1), "day", zone)[0]
     assert timedelta(hours=21) < end - start < timedelta(hours=27)
     assert start.astimezone(zone).date() == day
     assert (end - timedelta(microseconds=1)).astimezone(zone).date() == day
