@@ -20,7 +20,7 @@ from metering.frame_blocks import Block, scan
 from metering.records import FrameIncomplete, RecordUnreadable
 from metering.segments import Segment, journal_id, segments
 
-BLOCK_BYTES = 2**20  # Read at once; more than the largest frame.
+BLOCK_BYTES = 2**17  # Read at once: more than the largest frame, and little enough that Postgres never waits for long.
 SEGMENTS_KEPT = 4  # The newest, shipped or not: a gateway that was killed works out from them what its leases came to.
 ANEW = (
     "To go on without what is missing: move this segment and all older ones out of the folder, delete the file 'id'"
