@@ -27,9 +27,11 @@ STATUSES: dict[type[Exception], int] = {
 
 
 def reporter_of(request: Request) -> Reporter:
-    """The key's tenant and project; for staff the tenant that they name. Members may look, but report nothing."""
+    """The key's tenant and project, where it may report; for staff the tenant they name. Members report nothing."""
     slug = request.query_params.get("tenant")
     if isinstance(request.auth, ApiKey):
+        if not request.auth.reports_usage:
+            raise PermissionDenied("This key may not report usage. The operator allows it on the key's page.")
         return _of_key(request.auth, slug)
     if not request.user.is_staff:
         raise PermissionDenied("Only an API key of a project, or the operator's staff, may report usage.")

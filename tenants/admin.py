@@ -104,10 +104,10 @@ class TenantAdmin(IssuesKeys):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(IssuesKeys):
-    list_display = ["prefix", "name", "project", "created_at", "revoked_at"]
-    list_filter = ["project__tenant"]
+    list_display = ["prefix", "name", "project", "reports_usage", "created_at", "revoked_at"]
+    list_filter = ["project__tenant", "reports_usage"]
     search_fields = ["prefix", "name"]
-    fields = ["project", "name", "prefix", "created_at", "revoked_at"]
+    fields = ["project", "name", "reports_usage", "prefix", "created_at", "revoked_at"]
     readonly_fields = ["prefix", "created_at", "revoked_at"]
     actions = ["revoke"]
 
@@ -115,7 +115,7 @@ class ApiKeyAdmin(IssuesKeys):
         return [*self.readonly_fields, *(["project"] if obj else [])]
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
-        return list(self.fields) if obj else ["project", "name"]
+        return list(self.fields) if obj else ["project", "name", "reports_usage"]
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: "ModelForm[ApiKey]", change: bool) -> None:
         if change:

@@ -108,6 +108,12 @@ class ApiKey(models.Model):
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="keys")
     name = models.CharField(max_length=100)
+    reports_usage = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="May report usage that was counted elsewhere and correct it. Whoever may do that can lower an"
+        " invoice: give it to the operator's own meters, never to an application.",
+    )
     prefix = models.CharField(max_length=16, editable=False)
     digest = models.BinaryField(max_length=32, unique=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

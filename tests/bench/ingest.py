@@ -71,10 +71,11 @@ def measure(events: int = 50_000) -> list[Rate]:
 
 def _caller() -> Caller:
     from tenants import registry
-    from tenants.models import Tenant
+    from tenants.models import ApiKey, Tenant
 
     address = {"legal_name": "Ingest", "address_lines": "Here", "country": "DE", "invoice_email": "a@ingest.example"}
     issued = registry.admit(Tenant(slug=f"ingest-{time.time_ns()}", name="Ingest", currency="USD", **address))
+    ApiKey.objects.filter(pk=issued.key.pk).update(reports_usage=True)
     project = issued.key.project
     return Caller(issued.secret, project.tenant_id, project.pk, issued.key.pk)
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from metering.models import Bucket
+from tenants.models import ApiKey
 from tests.conftest import Person
 
 NDJSON = "application/x-ndjson"
@@ -35,9 +36,16 @@ def lines(events: Sequence[dict[str, Any]]) -> bytes:
     return b"\n".join(json.dumps(event).encode() for event in events)
 
 
+def allow(who: Person) -> None:
+    """Let the person's key report usage, as an operator does on its page."""
+    ApiKey.objects.filter(pk=who.key.pk).update(reports_usage=True)
+
+
 def caller(who: Person | User) -> APIClient:
+    """One that may report usage."""
     client = APIClient(raise_request_exception=False)
     if isinstance(who, Person):
+        allow(who)
         client.credentials(HTTP_AUTHORIZATION=f"Bearer {who.secret}")
     else:
         client.force_login(who)

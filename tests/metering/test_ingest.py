@@ -4,6 +4,7 @@ import gzip
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import User
@@ -17,7 +18,7 @@ from rest_framework.test import APIClient
 from metering import rollup
 from metering.models import Batch, Event, IngestedKey
 from tenants import registry
-from tenants.models import Project
+from tenants.models import ApiKey, Project
 from tests.conftest import Person
 from tests.metering.reported import BATCH, NDJSON, SOURCE, caller, flat, lines, report, send, used
 from tests.metering.threads import at_once
@@ -202,6 +203,21 @@ def test_the_operators_staff_report_for_the_tenant_they_name(alice: Person, olga
     assert told(report(olga, flat(1), tenant="acme")) == [(0, "project")]
     assert report(olga, flat(1, project=alice.project.slug), tenant="acme").status_code == 200
     assert (Event.objects.get().tenant_id, Event.objects.get().api_key_id) == (alice.tenant.pk, 0)
+
+
+def test_an_applications_key_neither_reports_nor_takes_back(alice: Person) -> None:
+    report(alice, flat(1))
+    ApiKey.objects.update(reports_usage=False)
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {alice.secret}")
+    refused = (
+        client.post(reverse("usage-events"), lines([flat(2)]), content_type=NDJSON),
+        client.post(f"/api/usage-events/req-1/void/?source={quote(SOURCE)}"),
+        client.post("/api/backfills/", {"name": "october"}, format="json"),
+    )
+    assert [answer.status_code for answer in refused] == [403, 403, 403]
+    assert "operator allows it" in refused[0].json()["detail"]
+    assert Event.objects.count() == 1
 
 
 def test_members_look_but_report_nothing(alice: Person) -> None:

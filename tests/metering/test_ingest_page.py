@@ -13,7 +13,7 @@ import pytest
 from metering import rollup
 from tests.conftest import Person
 from tests.layers.test_imports import ROOT
-from tests.metering.reported import used
+from tests.metering.reported import allow, used
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -41,6 +41,7 @@ def answers(text: str) -> list[Any]:
 
 
 def test_the_examples_of_the_page_do_what_it_says(alice: Person, live_server: Any) -> None:
+    allow(alice)
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     environment = {**os.environ, "OFFICE": live_server.url, "KEY": alice.secret, "NOW": now, "no_proxy": "*"}
     said: list[Any] = []
