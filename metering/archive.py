@@ -109,14 +109,12 @@ def _ordinal(month: datetime) -> int:
 def _try(month: datetime) -> Archive | None:
     subject = f"{month:%Y-%m}"
     try:
-        done = _archive(month)
+        return _archive(month)
     except Exception as problem:  # Whatever it is, the other months go on, and somebody is told.
         log.exception("The events of %s are not archived.", subject)
         message = f"The events of {subject} stay in the database: {problem} It is tried again every night."
         alerts.raise_alert(FAILED, subject, message, problem=type(problem).__name__)
         return None
-    alerts.resolve(FAILED, subject)
-    return done
 
 
 def _archive(month: datetime) -> Archive:
@@ -125,6 +123,7 @@ def _archive(month: datetime) -> Archive:
         written = _take_up(store, month, path) or _write(store, month, path)
         for _ in range(DROP_ATTEMPTS):
             if _drop(store, month, written):
+                alerts.resolve(FAILED, f"{month:%Y-%m}")
                 log.info("%s events of %s are in %s.", written.record.rows, month.date(), written.record.location)
                 return written.record
             written = _write(store, month, path)  # Late events came in between.

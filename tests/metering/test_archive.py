@@ -398,6 +398,16 @@ def test_figures_tell_missing_from_zero_and_do_not_overflow(factory: Factory, tm
     assert figures[image : image + 2] == [1, 0]
 
 
+def test_an_alert_is_over_when_the_month_was_archived_by_hand(factory: Factory) -> None:
+    factory.serve(1)
+    factory.ship()
+    archive.archive_due(MARCH)
+    assert Alert.objects.get(kind="archive_failed").resolved_at is None
+    rollup.fold_everything()
+    told("--month", "2023-11")
+    assert Alert.objects.get(kind="archive_failed").resolved_at is not None
+
+
 def told(*arguments: str) -> str:
     out = StringIO()
     call_command("archive", *arguments, stdout=out)
