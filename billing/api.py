@@ -18,10 +18,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
-from billing import closing
+from billing import balances, closing
 from billing.documents.issue import pdf_of
 from billing.errors import BillingError
-from billing.models import Invoice, InvoiceLine, PriceBook, PriceBookVersion, Rate
+from billing.models import Invoice, InvoiceLine, Payment, PriceBook, PriceBookVersion, Rate
 from billing.periods import NotAMonth, parse_month
 from money.amount import decimals
 from tenants.models import Tenant
@@ -41,9 +41,10 @@ class Refused(APIException):
 class PaidAmount(serializers.ReadOnlyField):
     """An amount that can be paid, with the decimals of its invoice's currency."""
 
-    def get_attribute(self, instance: Invoice | InvoiceLine) -> str:
+    def get_attribute(self, instance: Invoice | InvoiceLine | Payment) -> str | None:
         invoice = instance if isinstance(instance, Invoice) else instance.invoice
-        return f"{super().get_attribute(instance):.{decimals(invoice.currency)}f}"
+        amount = super().get_attribute(instance)
+        return None if amount is None else f"{amount:.{decimals(invoice.currency)}f}"
 
 
 @extend_schema_field(OpenApiTypes.DECIMAL)
@@ -83,6 +84,11 @@ class InvoiceSummarySerializer(serializers.ModelSerializer[Invoice]):
     net = PaidAmount()
     tax = PaidAmount()
     gross = PaidAmount()
+    open_amount = PaidAmount(allow_null=True, help_text="What the ledger says is still owed; null for a draft.")
+    is_paid = serializers.SerializerMethodField()
+
+    def get_is_paid(self, invoice: Invoice) -> bool:
+        return balances.is_paid(invoice)
 
     class Meta:
         model = Invoice
@@ -100,6 +106,8 @@ class InvoiceSummarySerializer(serializers.ModelSerializer[Invoice]):
             "tax_note",
             "tax",
             "gross",
+            "open_amount",
+            "is_paid",
         ]
 
 
@@ -155,7 +163,7 @@ class InvoiceViewSet(ReadOnlyModelViewSet[Invoice]):
 
     pagination_class = NewestFirst
     lookup_value_regex = "[0-9]+"
-    queryset = Invoice.objects.select_related("tenant", "period")
+    queryset = balances.with_open_amount(Invoice.objects.select_related("tenant", "period"))
 
     def get_queryset(self) -> QuerySet[Invoice]:
         visible = visible_tenant_ids(self.request.user)
@@ -189,7 +197,8 @@ class InvoiceViewSet(ReadOnlyModelViewSet[Invoice]):
             invoice = closing.close(given["tenant"], given["month"], early=given["early"])
         except BillingError as refusal:
             raise Refused(refusal) from refusal
-        return Response(InvoiceSerializer(invoice, context=self.get_serializer_context()).data)
+        shown = self.get_queryset().get(pk=invoice.pk)
+        return Response(InvoiceSerializer(shown, context=self.get_serializer_context()).data)
 
 
 class RateSerializer(serializers.ModelSerializer[Rate]):

@@ -1,5 +1,5 @@
-"""The operator's pages about prices, invoices and wallets."""
+"""The operator's pages about prices, invoices, payments and wallets."""
 
-from billing.admin import invoices, prices, wallets
+from billing.admin import invoices, payments, prices, wallets
 
-__all__ = ["invoices", "prices", "wallets"]
+__all__ = ["invoices", "payments", "prices", "wallets"]

@@ -1,9 +1,11 @@
 """Invoices, for reading: nobody types into one. Closing a month makes them."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
@@ -12,11 +14,11 @@ from unfold.decorators import action
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
-from billing import closing
+from billing import balances, closing
 from billing.documents import figures
 from billing.documents.issue import pdf_of
 from billing.errors import BillingError
-from billing.models import Delivery, Invoice, InvoiceLine
+from billing.models import Delivery, Invoice, InvoiceLine, Payment
 from billing.periods import NotAMonth, parse_month
 from tenants.models import Tenant
 from tenants.read_only import ReadOnly
@@ -47,6 +49,18 @@ class DeliveryInline(ReadOnly, TabularInline):
     extra = 0
 
 
+class PaymentInline(ReadOnly, TabularInline):
+    model = Payment
+    fields = ["reference", "received", "received_on", "recorded_by", "reversed_at", "reversal_reason"]
+    readonly_fields = ["received"]
+    extra = 0
+    show_change_link = True
+
+    @admin.display(description="Amount")
+    def received(self, payment: Payment) -> str:
+        return figures.amount(payment.amount, payment.currency)
+
+
 class ClosingForm(BaseDialogForm):
     tenant = forms.ModelChoiceField(Tenant.objects.all(), widget=UnfoldAdminSelectWidget)
     month = forms.CharField(help_text="Year and month, such as 2026-11.", widget=UnfoldAdminTextInputWidget)
@@ -63,18 +77,19 @@ class ClosingForm(BaseDialogForm):
 
 @admin.register(Invoice)
 class InvoiceAdmin(ReadOnly, ModelAdmin):
-    list_display = ["__str__", "tenant", "period", "status", "amount_due", "issued_on", "due_on", "pdf"]
+    list_display = ["__str__", "tenant", "period", "status", "amount_due", "still_open", "issued_on", "due_on", "pdf"]
     list_filter = ["status", "tenant"]
     search_fields = ["number", "tenant__slug", "tenant__name"]
     fields = [
         ("number", "pdf"),
         ("tenant", "period"),
         ("amount_due", "status"),
+        ("still_open", "payment"),
         ("net_amount", "tax_amount"),
         ("issued_on", "due_on"),
         ("usage_until", "closed_early"),
     ]
-    inlines = [LineInline, DeliveryInline]
+    inlines = [LineInline, PaymentInline, DeliveryInline]
     actions_list = ["close_month"]
 
     def get_urls(self) -> list[Any]:
@@ -84,6 +99,25 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
     @admin.display(description="Amount due")
     def amount_due(self, invoice: Invoice) -> str:
         return f"{figures.amount(invoice.gross, invoice.currency)} {invoice.currency}"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
+        return balances.with_open_amount(super().get_queryset(request))
+
+    @admin.display(description="Open", ordering="open_amount")
+    def still_open(self, invoice: Invoice) -> str:
+        if invoice.open_amount is None:
+            return "not booked yet"
+        if balances.is_paid(invoice):
+            return "paid" if not invoice.open_amount else f"owed to the tenant: {-invoice.open_amount.normalize():f}"
+        return f"{figures.amount(invoice.open_amount, invoice.currency)} {invoice.currency}"
+
+    @admin.display(description="Payment")
+    def payment(self, invoice: Invoice) -> str:
+        if invoice.open_amount is None or balances.is_paid(invoice):
+            return "none expected"
+        amount = figures.amount(invoice.open_amount, invoice.currency).replace(",", "")
+        given = urlencode({"invoice": invoice.pk, "amount": amount, "currency": invoice.currency})
+        return format_html('<a href="{}?{}">Record a payment</a>', reverse("admin:billing_payment_add"), given)
 
     @admin.display(description="Net amount")
     def net_amount(self, invoice: Invoice) -> str:

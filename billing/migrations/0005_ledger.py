@@ -181,7 +181,7 @@ class Migration(migrations.Migration):
                 condition=models.Q(
                     models.Q(("reversal_reason", ""), ("reversed_at", None), ("reversed_by", None)),
                     models.Q(
-                        ("reversed_at__gte", models.F("recorded_at")),
+                        ("reversed_at__isnull", False),
                         ("reversed_by__isnull", False),
                         models.Q(("reversal_reason", ""), _negated=True),
                     ),

@@ -1,5 +1,7 @@
 """What was invoiced. Everything an invoice shows is copied into it; once final, triggers keep it as it is."""
 
+from decimal import Decimal
+
 from django.db import models
 from django.db.models import F, Q
 
@@ -61,6 +63,8 @@ class Invoice(models.Model):
     tax = MoneyAmountField()
     gross = MoneyAmountField()
     created_at = models.DateTimeField()
+
+    open_amount: Decimal | None  # What the ledger says is still owed, where `balances.with_open_amount` adds it.
 
     class Meta:
         ordering = ["-created_at", "-id"]

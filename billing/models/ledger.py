@@ -1,8 +1,8 @@
-"""The ledger: entries and their postings, which only `billing.ledger` writes and nobody changes."""
+"""The ledger, which only `billing.ledger` writes and nobody changes, and the payments that are booked in it."""
 
 from django.contrib.auth.models import User
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 
 from billing.bookings import Account
 from billing.models.invoices import Invoice
@@ -91,7 +91,7 @@ class Payment(models.Model):
             models.CheckConstraint(condition=Q(amount__gt=0), name="payment_positive"),
             models.CheckConstraint(
                 condition=Q(reversed_at=None, reversed_by=None, reversal_reason="")
-                | (Q(reversed_at__gte=F("recorded_at"), reversed_by__isnull=False) & ~Q(reversal_reason="")),
+                | (Q(reversed_at__isnull=False, reversed_by__isnull=False) & ~Q(reversal_reason="")),
                 name="payment_reversed_whole",
             ),
         ]

@@ -51,6 +51,8 @@ def test_a_tenant_lists_its_invoices(invoice: Invoice, priced: Person) -> None:
         "tax_note": "",
         "tax": "2.06",
         "gross": "12.90",
+        "open_amount": "12.90",
+        "is_paid": False,
     }
 
 
