@@ -17,7 +17,6 @@ from gateway.upstream import Connection, request_headers
 from metering.usage import Outcome
 from providers.dialects import DIALECTS
 from providers.dialects.dialect import Call, Kind
-from providers.dialects.members import Pieces
 from providers.snapshot import Deployment
 from tenants.snapshot import Principal
 
@@ -81,12 +80,21 @@ async def send(
     connection: Connection | None = None
     attempt = None
     try:
-        body = DIALECTS[deployment.dialect][call.kind].request_body(call, deployment.model_name)
+        call_format = DIALECTS[deployment.dialect][call.kind]
+        body = call_format.request_body(call, deployment.model_name)
         connection = plane.upstreams.idle(worker.base_url, patience(deployment))
         if connection is None:
             connection = await plane.upstreams.connection(worker.base_url, patience(deployment))
         attempt = plane.attempt(plane.journal, request, principal, deployment, call, worker.base_url)
-        await relay(plane, request, call, deployment, body, connection, attempt)
+        stream = call_format.follow(call) if call.streamed else None
+        try:
+            connection.send(call_format.path, HEADERS + request.id_line, *body)
+            if stream is None:
+                await relay_whole(attempt, connection, call_format, request)
+            else:
+                await StreamRelay(attempt, connection, stream, request, plane.config.event_bytes_max).run()
+        finally:
+            done_with(connection, attempt, lingering=stream is not None and stream.done)
     except NoConnectionFree:
         raise
     except ConnectFailed:
@@ -105,29 +113,11 @@ async def send(
             plane.router.ended(worker, phase, attempt.outcome, attempt.upstream_status)
 
 
-async def relay(
-    plane: Plane,
-    request: Request,
-    call: Call,
-    deployment: Deployment,
-    body: Pieces,
-    connection: Connection,
-    attempt: Attempt,
-) -> None:
-    """Send the call, relay its answer, and give the connection back."""
-    call_format = DIALECTS[deployment.dialect][call.kind]
-    stream = call_format.follow(call) if call.streamed else None
-    try:
-        connection.send(call_format.path, HEADERS + request.id_line, *body)
-        if stream is None:
-            await relay_whole(attempt, connection, call_format, request)
-        else:
-            await StreamRelay(attempt, connection, stream, request, plane.config.event_bytes_max).run()
-    finally:
-        # Here and nowhere else: once given back, the connection may at once be another request's.
-        connection.release(lingering=stream is not None and stream.done)
-        if attempt.is_open:
-            attempt.close(Outcome.INTERRUPTED)
+def done_with(connection: Connection, attempt: Attempt, *, lingering: bool) -> None:
+    """Give the connection back. Here and nowhere else: from then on it may be another request's."""
+    connection.release(lingering=lingering)
+    if attempt.is_open:
+        attempt.close(Outcome.INTERRUPTED)
 
 
 def came_to_nothing(attempt: Attempt, connection: Connection) -> bool:

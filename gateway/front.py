@@ -75,23 +75,36 @@ class BoundedHttp(HttpToolsProtocol):
         self.request_since = self.loop.time()
         self.body_bytes = 0
         self.head_bytes = 0
-        super().on_message_begin()
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
 
     def on_headers_complete(self) -> None:
         """As uvicorn's own, with an Exchange, and without WebSockets and a limit of requests: the gateway has one."""
         self.head_open = False
         parser = self.parser
-        scope: Any = self.scope
-        scope["method"] = parser.get_method().decode("ascii")
-        http_version = scope["http_version"] = parser.get_http_version()
+        http_version = parser.get_http_version()
         path, query = self.url, b""
         if not PLAIN_PATH.fullmatch(path):
             url = httptools.parse_url(path)
             path, query = url.path, url.query or b""
         text = path.decode("ascii")
-        scope["path"] = self.root_path + (urllib.parse.unquote(text) if "%" in text else text)
-        scope["raw_path"] = self.root_path.encode("ascii") + path
-        scope["query_string"] = query
+        scope: Any = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": http_version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": parser.get_method().decode("ascii"),
+            "root_path": self.root_path,
+            "path": self.root_path + (urllib.parse.unquote(text) if "%" in text else text),
+            "raw_path": self.root_path.encode("ascii") + path,
+            "query_string": query,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
+        self.scope = scope
         before = self.cycle
         keep_alive = http_version != "1.0" and parser.should_keep_alive()
         self.cycle = exchange = Exchange(self, scope, keep_alive=keep_alive)

@@ -14,7 +14,10 @@ def output_tokens_max(call: Call, offered: int) -> int:
         return 0
     if call.kind is Kind.COMPLETION and not call.output_limits:
         return min(offered, COMPLETION_TOKENS)
-    return min([offered, *call.output_limits.values()])
+    most = offered
+    for limit in call.output_limits.values():
+        most = min(most, limit)
+    return most
 
 
 def limited(call: Call, tokens: int) -> Call:
