@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from celery.schedules import crontab
+
 DELIVER_EVERY_S = 60
 COUNT_BUDGETS_EVERY_S = 2
 NOTIFY_EVERY_S = 10
@@ -21,5 +23,9 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "billing.tasks.notify_of_budgets",
         "schedule": NOTIFY_EVERY_S,
         "options": {"expires": NOTIFY_EVERY_S},
+    },
+    "billing: hold the ledger against what it booked": {
+        "task": "billing.tasks.check_ledger",
+        "schedule": crontab(hour="2", minute="10"),
     },
 }

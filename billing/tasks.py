@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from billing import budgets, delivery, notices
+from billing import budgets, delivery, ledger_check, notices
 
 
 @shared_task
@@ -18,3 +18,8 @@ def count_budgets() -> None:
 @shared_task
 def notify_of_budgets() -> None:
     notices.notify()
+
+
+@shared_task
+def check_ledger() -> None:
+    ledger_check.check()

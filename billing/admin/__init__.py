@@ -1,5 +1,5 @@
-"""The operator's pages about prices, invoices, payments and wallets."""
+"""The operator's pages about prices, invoices, payments, the ledger and wallets."""
 
-from billing.admin import invoices, payments, prices, wallets
+from billing.admin import invoices, ledger, payments, prices, wallets
 
-__all__ = ["invoices", "payments", "prices", "wallets"]
+__all__ = ["invoices", "ledger", "payments", "prices", "wallets"]

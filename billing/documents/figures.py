@@ -30,6 +30,11 @@ def amount(value: Decimal, currency: str) -> str:
     return format_decimal(value, pattern, locale=LOCALE, decimal_quantization=False)
 
 
+def exact(value: Decimal) -> str:
+    """An amount of the books, with as many decimals as it has, and two at least."""
+    return format_decimal(value, PRICE_PATTERN, locale=LOCALE, decimal_quantization=False)
+
+
 def unit_price(unit_amount: Decimal, currency: str, per: int, unit: str) -> tuple[str, str]:
     """The price as people compare it, tokens by the million, and what it is for; exact, whatever `per` is kept."""
     shown_per = TOKENS_OF_A_PRICE if unit in TOKEN_UNITS else 1

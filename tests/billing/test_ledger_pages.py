@@ -1,6 +1,8 @@
-"""The operator's pages about payments."""
+"""The operator's pages about payments and the ledger."""
 
+import re
 from datetime import date
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -8,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing import closing, payments
-from billing.models import Invoice, Payment
+from billing.models import Entry, Invoice, Payment
 from tests.billing.samples import DECEMBER, NOVEMBER, add_usage
 from tests.billing.test_payments import payment
 from tests.conftest import Person
@@ -99,3 +101,52 @@ def test_staff_without_the_permission_reverse_nothing(client: Client, invoice: I
     assert client.get(page("payment_change", kept.pk)).status_code == 200
     assert client.post(target, {"reason": "x", "_form_submitted": "1"}).status_code == 403
     assert client.get(page("payment_add")).status_code == 403
+
+
+def test_an_entry_shows_its_postings_and_cannot_be_written(office: Client, invoice: Invoice) -> None:
+    entry = Entry.objects.get()
+    shown = office.get(page("entry_change", entry.pk)).text
+    for figure in ("2,856.00", "2,400.00", "456.00"):
+        assert figure in shown
+    assert page("entry_trial_balance") in office.get(page("entry_changelist")).text
+    assert office.get(page("entry_add")).status_code == 403
+    assert office.post(page("entry_change", entry.pk), {"memo": "x"}).status_code == 403
+    assert office.post(page("entry_delete", entry.pk), {"post": "yes"}).status_code == 403
+
+
+def cells(answer: Any) -> list[str]:
+    return re.findall(r"<td[^>]*>(.*?)</td>", answer.text)
+
+
+def test_the_trial_balance_shows_each_account_by_currency_and_sums_to_zero(
+    office: Client, invoice: Invoice, olga: User
+) -> None:
+    payments.record(payment(invoice, olga, "856"))
+    answer = office.get(page("entry_trial_balance"))
+    assert "debits and credits are equal" in answer.text
+    assert cells(answer) == [
+        *("receivable", "2,856.00", "856.00", "2,000.00"),
+        *("revenue", "0.00", "2,400.00", "-2,400.00"),
+        *("tax", "0.00", "456.00", "-456.00"),
+        *("cash", "856.00", "0.00", "856.00"),
+        *("sum", "3,712.00", "3,712.00", "0.00"),
+    ]
+
+
+def test_the_trial_balance_of_a_day_holds_what_had_occurred(office: Client, invoice: Invoice, olga: User) -> None:
+    payments.record(payment(invoice, olga, "856"))  # Received on 20 November, before the invoice of 1 December.
+    answer = office.get(page("entry_trial_balance"), {"at": "2026-11-20"})
+    assert cells(answer)[:4] == ["receivable", "0.00", "856.00", "-856.00"]
+    assert (
+        "Nothing was booked until the end of 2026-11-19"
+        in office.get(page("entry_trial_balance"), {"at": "2026-11-19"}).text
+    )
+    assert "Enter a valid date." in office.get(page("entry_trial_balance"), {"at": "someday"}).text
+
+
+def test_staff_without_the_permission_see_no_trial_balance(client: Client, db: None) -> None:
+    clerk = User.objects.create_user("carl", password="correct horse battery", is_staff=True)
+    client.force_login(clerk)
+    assert client.get(page("entry_trial_balance")).status_code == 403
+    clerk.user_permissions.add(Permission.objects.get(codename="view_entry"))
+    assert client.get(page("entry_trial_balance")).status_code == 200
