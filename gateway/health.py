@@ -10,12 +10,13 @@ import random
 import re
 from collections.abc import Iterator
 
+from gateway.answer import AnswerLimits
 from gateway.loading import Snapshots
 from gateway.pool import UpstreamClient
 from gateway.routing import Router
 from gateway.standing import EngineLoad
 from gateway.troubles import UpstreamTimeout, UpstreamTrouble
-from gateway.upstream import AnswerLimits, Connection
+from gateway.upstream import Connection
 
 PROBE_TIMEOUT_S = 2.0  # For each of the two pages, and for connecting.
 PROBES_AT_ONCE = 16

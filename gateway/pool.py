@@ -5,8 +5,9 @@ import ssl
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from gateway.answer import AnswerLimits
 from gateway.troubles import ConnectFailed, NoConnectionFree
-from gateway.upstream import AnswerLimits, Connection
+from gateway.upstream import Connection
 
 # vLLM and other uvicorn servers close a connection that was unused for 5 seconds. Ours must be closed sooner: a request
 # that is written into a closing connection is lost, and is not repeated.

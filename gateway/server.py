@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from gateway.admission.admission import Admission
 from gateway.admission.counters import Counters
 from gateway.admission.upkeep import Upkeep
+from gateway.answer import AnswerLimits
 from gateway.asgi import Receive, Request, Scope, Send
 from gateway.attempt import Attempt, now_us
 from gateway.callers import principal_of
@@ -21,7 +22,6 @@ from gateway.pool import UpstreamClient
 from gateway.retrying import RetryBudget
 from gateway.routing import Router
 from gateway.snapshot import Snapshot
-from gateway.upstream import AnswerLimits
 from metering.journal import Journal
 from metering.segments import ensure_journal_id
 from tenants.snapshot import Principal

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from gateway import pool
+from gateway.answer import AnswerLimits
 from gateway.pool import UpstreamClient
 from gateway.troubles import ConnectFailed, NoConnectionFree, UpstreamCut
-from gateway.upstream import AnswerLimits, Connection
+from gateway.upstream import PAUSE_READING_BYTES, Connection
 from tests.gateway.upstreams import (
     LAST_CHUNK,
     STREAM_HEAD,
@@ -80,6 +81,32 @@ async def test_a_connection_that_cannot_be_trusted_is_not_used_again(
     for _ in range(2):
         assert await ask(client, upstream) == (200, b"hello")
     assert upstream.connections == 2
+
+
+async def ask_for_the_whole(client: UpstreamClient, upstream: Upstream) -> tuple[bytes, int | None]:
+    connection = await client.connection(upstream.base_url)
+    try:
+        connection.send(b"/v1/x", b"", b"{}")
+        async with asyncio.timeout(LIMITS.first_byte_timeout_s):
+            return await connection.whole(), connection.answered
+    finally:
+        connection.release()
+
+
+async def test_a_body_that_comes_in_many_reads_is_given_as_a_whole(client: UpstreamClient, upstream: Upstream) -> None:
+    body = bytes(3 * PAUSE_READING_BYTES)
+    upstream.answer = says(head(f"content-length: {len(body)}"), body[:1], body[1:-1], body[-1:])
+    assert await ask_for_the_whole(client, upstream) == (body, 200)
+
+
+async def test_a_whole_answer_after_an_interim_one_is_the_answer(client: UpstreamClient, upstream: Upstream) -> None:
+    upstream.answer = says(head(status="103 Early Hints"), whole(b"hello"))
+    assert await ask_for_the_whole(client, upstream) == (b"hello", 200)
+
+
+async def test_of_what_is_no_success_only_the_head_is_waited_for(client: UpstreamClient, upstream: Upstream) -> None:
+    upstream.answer = says_and_waits(head("content-length: 5", status="500 No"))
+    assert await ask_for_the_whole(client, upstream) == (b"", 500)
 
 
 async def test_bytes_that_nobody_asked_for_close_an_idle_connection(client: UpstreamClient, upstream: Upstream) -> None:
