@@ -15,7 +15,8 @@ already opens nothing; whoever counts without knowing what is open counts those 
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 import msgspec
@@ -27,6 +28,7 @@ _COVERED = struct.Struct("<IQ")
 _CARRIED_HEAD = struct.Struct(">BBBBH")
 UPSTREAM_USAGE_BYTES_MAX = 16 * 1024
 PAYLOAD_BYTES_MAX = 64 * 1024
+CARRIED_MAX = 2**16 - 1
 RECORD_BYTES_MAX = PAYLOAD_BYTES_MAX - _CARRIED_HEAD.size  # So that any of them can be carried.
 
 
@@ -126,25 +128,22 @@ def encode(record: Record) -> bytes:
     return payload
 
 
-def carry(payloads: Iterable[bytes]) -> Iterator[bytes]:
+def carry(payloads: Collection[bytes]) -> Iterator[bytes]:
     """Payloads of Carried records that hold these encoded Opened ones, within PAYLOAD_BYTES_MAX each.
 
-    They are put together as they are: encoding thousands anew would hold up the event loop.
+    They are put together as they are, as many to a record as go in of the longest one: encoding, or only measuring,
+    thousands one by one would hold up the event loop.
     """
-    gathered: list[bytes] = []
-    size = _CARRIED_HEAD.size
-    for payload in payloads:
-        if size + len(payload) > PAYLOAD_BYTES_MAX:
-            yield _carried(gathered)
-            gathered, size = [], _CARRIED_HEAD.size
-        gathered.append(payload)
-        size += len(payload)
-    if gathered:
+    if not payloads:
+        return
+    together = min((PAYLOAD_BYTES_MAX - _CARRIED_HEAD.size) // max(map(len, payloads)), CARRIED_MAX)
+    remaining = iter(payloads)
+    while gathered := list(islice(remaining, together)):
         yield _carried(gathered)
 
 
 def _carried(payloads: list[bytes]) -> bytes:
-    """Msgpack of ["k", [...]]: no more than 16 bits count the payloads, which have 64 KiB together."""
+    """Msgpack of ["k", [...]], with 16 bits for how many."""
     return b"".join((_CARRIED_HEAD.pack(0x92, 0xA1, ord("k"), 0xDC, len(payloads)), *payloads))
 
 

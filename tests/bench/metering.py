@@ -23,7 +23,7 @@ import psutil
 from psycopg import Copy
 
 from config import embedded
-from tests.bench import ingest
+from tests.bench import ingest, journal
 from tests.bench.busy_hours import write_journals
 from tests.bench.ours import ROOT
 from tests.waiting import until
@@ -311,6 +311,7 @@ def measure_all(bench: Bench, rounds: int, stored: list[int]) -> None:
     report_month_of_usage()
     if rounds:
         print(ingest.table([ingest.measure() for _ in range(rounds)]), flush=True)
+        print(journal.table(journal.measure()), flush=True)
     if stored:
         report_growth(bench, sorted(stored))
 

@@ -24,7 +24,7 @@ def segment(folder: Path, first: int, *records_in_it: Record) -> Segment:
 
 
 def carried(*opened: Opened) -> Record:
-    (payload,) = records.carry(map(records.encode, opened))
+    (payload,) = records.carry([records.encode(each) for each in opened])
     return records.decode(payload)
 
 

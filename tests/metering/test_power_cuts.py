@@ -197,7 +197,7 @@ def test_a_beginning_of_what_was_carried_is_not_taken_for_all_of_it(tmp_path: Pa
     opened = [samples.opened() for _ in range(3)]
     for request in opened:
         journal.append_opened(request)
-    (payload, *_) = records.carry(map(records.encode, opened[:2]))
+    (payload, *_) = records.carry([records.encode(each) for each in opened[:2]])
     (tmp_path / NEXT).write_bytes(records.frame(journal.sequence + 1, payload))
     let_die(journal)
     journal = open_journal(tmp_path)

@@ -95,14 +95,14 @@ def test_nothing_is_read_beyond_the_given_end() -> None:
 @given(st.lists(openings, max_size=5))
 @settings(deadline=None)
 def test_what_is_carried_comes_back_as_it_was_opened(opened: list[Opened]) -> None:
-    carried = [records.decode(payload) for payload in records.carry(map(records.encode, opened))]
+    carried = [records.decode(payload) for payload in records.carry([records.encode(each) for each in opened])]
     assert carried == ([Carried(tuple(opened))] if opened else [])
 
 
 @pytest.mark.parametrize("offering_bytes", [1, 300, 65_400])
 def test_however_much_is_carried_each_record_is_within_the_limit(offering_bytes: int) -> None:
     opened = [samples.opened(offering="x" * offering_bytes) for _ in range(2_000 if offering_bytes < 1_000 else 3)]
-    payloads = list(records.carry(map(records.encode, opened)))
+    payloads = list(records.carry([records.encode(each) for each in opened]))
     assert len(payloads) > 1
     assert max(map(len, payloads)) <= records.PAYLOAD_BYTES_MAX
     carried = [records.decode(payload) for payload in payloads]
