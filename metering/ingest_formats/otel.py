@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from metering.ingest_formats import strict
 from metering.ingest_formats.reported import (
-    COUNT_OF_EVENT_MAX,
     EPOCH,
+    INTEGER_MAX,
     BadEvent,
     Counts,
     Malformed,
@@ -160,11 +160,7 @@ def _event(service: str, span: Span, said: dict[str, Value], tenant: str) -> Rep
 
 def _counts(said: dict[str, Value]) -> Any:
     """Units that do not overlap. What was written to a cache is taken for its shorter kind."""
-    counts = {
-        name: _whole(name, value.integer, COUNT_OF_EVENT_MAX)
-        for name, value in said.items()
-        if name in _TOTALS_AND_PARTS
-    }
+    counts = {name: _whole(name, value.integer, COUNT_MAX) for name, value in said.items() if name in _TOTALS_AND_PARTS}
     units: dict[str, int] = {}
     for total, parts, rest in (
         (INPUT, {CACHE_READ: "input_cached", CACHE_WRITE: "cache_write_5m"}, "input_uncached"),
@@ -181,7 +177,7 @@ def _counts(said: dict[str, Value]) -> Any:
 _TOTALS_AND_PARTS = (INPUT, OUTPUT, CACHE_READ, CACHE_WRITE, REASONING)
 
 
-def _whole(name: str, said: int | str | None, largest: int = COUNT_MAX) -> int:
+def _whole(name: str, said: int | str | None, largest: int = INTEGER_MAX) -> int:
     """A whole number from 0 on, which JSON may have as text."""
     digits = str(said) if isinstance(said, int) else said
     if digits is None or not (digits.isascii() and digits.isdigit() and len(digits) <= 19) or int(digits) > largest:

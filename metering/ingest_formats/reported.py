@@ -18,8 +18,7 @@ from metering.usage import COUNT_MAX, REPORTED_UNITS, Outcome, ServiceTier, Usag
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TEXT_BYTES_MAX = 256
-# Of one unit in one event. Buckets hold up to 2^63: a limit near that would let two events make a sum that they cannot.
-COUNT_OF_EVENT_MAX = 10**12
+INTEGER_MAX = 2**63 - 1  # What a bigint column holds.
 DURATION_US_MAX = 366 * 86_400 * 1_000_000
 
 
@@ -104,7 +103,7 @@ if TYPE_CHECKING:
 else:
     Counts = msgspec.defstruct(
         "Counts",
-        [(str(unit), Annotated[int, Meta(ge=0, le=COUNT_OF_EVENT_MAX)] | None, None) for unit in REPORTED_UNITS],
+        [(str(unit), Annotated[int, Meta(ge=0, le=COUNT_MAX)] | None, None) for unit in REPORTED_UNITS],
         forbid_unknown_fields=True,
         frozen=True,
     )
@@ -119,7 +118,7 @@ class Statement(Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
     deployment: str = ""
     tenant: str | None = None
     project: str | None = None
-    api_key: Annotated[int, Meta(ge=1, le=COUNT_MAX)] | None = None
+    api_key: Annotated[int, Meta(ge=1, le=INTEGER_MAX)] | None = None
     service_tier: ServiceTier | UnsetType = UNSET
     grade: str = ""
     outcome: Outcome | UnsetType = UNSET

@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 
 from metering.ingest_formats.reading import read
 from metering.ingest_formats.reported import (
-    COUNT_OF_EVENT_MAX,
     Malformed,
     Reading,
     ReportedUsage,
     TooManyEvents,
     UnknownFormat,
 )
-from metering.usage import REPORTED_UNITS, Outcome, ServiceTier, Usage
+from metering.usage import COUNT_MAX, REPORTED_UNITS, Outcome, ServiceTier, Usage
 
 NDJSON = "application/x-ndjson"
 NOON_US = 1_795_435_200_000_000
@@ -100,7 +99,7 @@ def test_usage_that_came_to_nothing_is_not_billed_unless_it_says_so() -> None:
         ({"usage": {"output": 2**63}}, "usage.output"),
         ({"usage": {"output": 2**64}}, "usage.output"),
         ({"usage": {"output": 10**400}}, "usage.output"),
-        ({"usage": {"output": COUNT_OF_EVENT_MAX + 1}}, "usage.output"),
+        ({"usage": {"output": COUNT_MAX + 1}}, "usage.output"),
         ({"usage": {"tokens": 1}}, "usage.tokens"),
         ({"usage": {"request": 1}}, "usage.request"),
         ({"usage": {}}, "usage"),
@@ -138,8 +137,8 @@ def test_what_is_missing_is_refused_by_name(name: str) -> None:
 
 
 def test_ids_of_256_bytes_and_the_largest_count_are_taken() -> None:
-    event = only({**EVENT, "id": "ä" * 128, "usage": {"output": COUNT_OF_EVENT_MAX}})
-    assert (event.external_id, event.usage.output) == ("ä" * 128, COUNT_OF_EVENT_MAX)
+    event = only({**EVENT, "id": "ä" * 128, "usage": {"output": COUNT_MAX}})
+    assert (event.external_id, event.usage.output) == ("ä" * 128, COUNT_MAX)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.usage import Usage, UsageSource
+from metering.usage import COUNT_MAX, Usage, UsageSource
 from providers.dialects.dialect import Counted
 from providers.dialects.openai_usage import UsageCount
 
-TOKENS = st.integers(0, 2**40)
+TOKENS = st.integers(0, COUNT_MAX // 2)
 
 
 def counted(*reports: Any) -> Counted:
@@ -84,7 +84,7 @@ def test_nothing_reported_is_nothing_known() -> None:
         (report(10, 5, cached=11), "11 cached tokens are more than the 10 prompt tokens"),
         (report(10, 5, reasoning=6), "6 reasoning tokens are more than the 5 completion tokens"),
         (report(-1, 5), "cannot be read"),
-        (report(2**60, 5), "cannot be read"),
+        (report(COUNT_MAX + 1, 5), "cannot be read"),
         ({"prompt_tokens": 1.5}, "cannot be read"),
         ({"prompt_tokens": "12"}, "cannot be read"),
         ({"prompt_tokens": True}, "cannot be read"),
@@ -97,6 +97,15 @@ def test_counts_that_cannot_be_true_are_flagged_and_unknown(impossible: Any, fla
     assert (found.usage, found.source) == (Usage(), UsageSource.NONE)
     assert flaw in (found.flaw or "")
     assert json.loads(found.upstream_usage or b"") == impossible
+
+
+def test_choices_that_sum_to_more_than_any_request_uses_are_unknown() -> None:
+    count = UsageCount(answers=2)
+    for choice in (0, 1):
+        count.take_of(choice, json.dumps(report(10, COUNT_MAX)).encode())
+    found = count.counted(UsageSource.RUNNING_COUNT)
+    assert found.usage == Usage()
+    assert "more than any request uses" in (found.flaw or "")
 
 
 def test_a_good_report_after_a_bad_one_counts() -> None:
