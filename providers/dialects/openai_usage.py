@@ -21,7 +21,8 @@ from metering.usage import COUNT_MAX, Usage, UsageSource
 from providers.dialects.dialect import NOTHING_COUNTED, Counted
 from providers.dialects.members import UNREADABLE
 
-Tokens = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
+# 2^53: what every JSON reader keeps exactly.
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class PromptDetails(msgspec.Struct):
@@ -146,7 +147,7 @@ class UsageCount:
             return f"{self._cached} cached tokens are more than the {self._prompt} prompt tokens that hold them"
         if self._completion is not None and self._reasoning is not None and self._reasoning > self._completion:
             return f"{self._reasoning} reasoning tokens are more than the {self._completion} completion tokens"
-        if max(self._prompt or 0, self._completion or 0) > COUNT_MAX:  # As sums of several choices.
+        if max(self._prompt or 0, self._completion or 0) > COUNT_MAX:
             return f"{self._prompt} prompt and {self._completion} completion tokens are more than any request uses"
         return None
 
