@@ -1,6 +1,6 @@
 """Thousands of seeds, a table of what was injected, and the trace of one: `make soak`.
 
-    python -m tests.metering.simulation [--seeds N] [--from SEED] [--trace]
+    python -m tests.metering.simulation [--seeds N] [--from SEED] [--kill-at PLACE | --kill-at-each] [--trace]
 
 It runs on an embedded Postgres of a home of its own, and ends with 1 where a seed failed.
 """
@@ -23,6 +23,8 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3000)
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed")
     parser.add_argument("--trace", action="store_true", help="print every step, and what the product logs")
+    parser.add_argument("--kill-at", type=int, help="one kill, at this place of the seed, and nothing else")
+    parser.add_argument("--kill-at-each", action="store_true", help="each seed once for each of its places")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tokenworks-soak-") as folder:
         for name in [name for name in os.environ if name.startswith("TOKENWORKS_")]:
@@ -59,7 +61,10 @@ def soak(home: Path, options: argparse.Namespace) -> int:
     with runs(quiet=not options.trace, restart=restart) as made:
         for seed in range(options.first, options.first + options.seeds):
             try:
-                world = made.run(seed)
+                if options.kill_at_each:
+                    print(f"Seed {seed}: {made.kill_at_each_place(seed)} places", flush=True)
+                    continue
+                world = made.run(seed, kill_at=options.kill_at)
             except SeedFailed as failure:
                 failed.append(seed)
                 world = failure.world

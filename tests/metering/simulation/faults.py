@@ -32,6 +32,7 @@ AT_STEPS = {
     "message lost": 0.03,
 }
 MOST = AT_CALLS | AT_STEPS
+KILLS_AT_CALLS = [name for name in AT_CALLS if name.startswith("killed")]
 ALWAYS = ("disk well again",)
 SHARE_OF_FAULTS = 0.5  # A seed has about half of the kinds: what each hides of the others then shows (swarm testing).
 
@@ -44,6 +45,8 @@ class Faults:
     def __init__(self, rng: Random, injected: Counter[str], favoured: Collection[str] = ()) -> None:
         self._rng = rng
         self.injected = injected
+        self.kill_at: int | None = None  # Nothing but a kill, at this one of all places where one could strike.
+        self.places = 0
         self.rates: dict[str, float] = {}
         for name, most in MOST.items():
             chosen, rate = rng.random() < SHARE_OF_FAULTS, most * rng.uniform(0.3, 1)
@@ -51,7 +54,16 @@ class Faults:
             if name in favoured:
                 self.rates[name] = most
 
+    def only_kill_at(self, place: int) -> None:
+        self.stop()
+        self.kill_at = place
+
     def strikes(self, name: str) -> bool:
+        if self.kill_at is not None and name in KILLS_AT_CALLS:
+            self.places += 1
+            if self.places == self.kill_at:
+                self.tell(name)
+                return True
         rate = self.rates[name]
         if not rate or self._rng.random() >= rate:
             return False
@@ -63,3 +75,4 @@ class Faults:
 
     def stop(self) -> None:
         self.rates = dict.fromkeys(self.rates, 0.0)
+        self.kill_at = None

@@ -16,17 +16,19 @@ from tests.metering.simulation.statements import Postgres
 from tests.metering.simulation.world import World
 
 MEMORY_DISK = Path("/dev/shm")
-REPLAY = "make soak ARGS='--seeds 1 --from {seed} --trace'"
+REPLAY = "make soak ARGS='--seeds 1 --from {seed}{place} --trace'"
 
 
 class SeedFailed(AssertionError):
     """What a seed found, and how to see it again."""
 
-    def __init__(self, world: World, wrong: list[str]) -> None:
+    def __init__(self, world: World, wrong: list[str], kill_at: int | None) -> None:
         self.world = world
         self.wrong = wrong
         lines = "\n  ".join(wrong)
-        super().__init__(f"Seed {world.seed} failed:\n  {lines}\nReplay it: {REPLAY.format(seed=world.seed)}")
+        place = "" if kill_at is None else f" --kill-at {kill_at}"
+        replay = REPLAY.format(seed=world.seed, place=place)
+        super().__init__(f"Seed {world.seed}{place} failed:\n  {lines}\nReplay it: {replay}")
 
 
 class Runs:
@@ -42,15 +44,26 @@ class Runs:
         self.seeds = 0
         self.took_s = 0.0
 
-    def run(self, seed: int, favoured: Collection[str] = ()) -> World:
+    def kill_at_each_place(self, seed: int, every: int = 1, begin: int = 1) -> int:
+        """Run the seed once for each of the places where its processes can be killed; return how many there are."""
+        places = self.run(seed, kill_at=0).faults.places
+        for place in range(begin, places + 1, every):
+            self.run(seed, kill_at=place)
+        return places
+
+    def run(self, seed: int, favoured: Collection[str] = (), kill_at: int | None = None) -> World:
         """Raises SeedFailed."""
         began = time.perf_counter()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
         clean.database(with_partitions=seed % 5 != 0)
-        world = World(seed, self.folder, self.stage, self.postgres, look=checks.at_any_time, favoured=favoured)
+        world = World(
+            seed, self.folder, self.stage, self.postgres, look=checks.at_any_time, favoured=favoured, kill_at=kill_at
+        )
+        if world.has_restart:
+            self.stage.forget_connections()  # Or whether they are broken by it would depend on the seeds before.
         wrong = self._wrong(world)
-        if world.injected["Postgres restarted"]:
+        if world.has_restart:
             self.stage.forget_connections()
         self.seeds += 1
         self.took_s += time.perf_counter() - began
@@ -59,7 +72,7 @@ class Runs:
         self.at_risk += sum(request.closed_at_risk for request in world.requests)
         self.lost += checks.lost_in_power_cuts(world)
         if wrong:
-            raise SeedFailed(world, wrong)
+            raise SeedFailed(world, wrong, kill_at)
         return world
 
     def _wrong(self, world: World) -> list[str]:

@@ -16,13 +16,12 @@ from metering.records import Closed
 from metering.segment_writer import SegmentWriter
 from metering.segments import Segment, segments
 from metering.usage import Usage
-from tests.metering.simulation.faults import AT_CALLS
+from tests.metering.simulation.faults import KILLS_AT_CALLS
 from tests.metering.simulation.runs import Runs, SeedFailed, runs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SEEDS_MAX = 150
-KILLS = [name for name in AT_CALLS if name.startswith("killed")]
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -137,18 +136,18 @@ def fold_that_marks_in_another_transaction(patch: pytest.MonkeyPatch) -> None:
 
 
 BUGS: list[tuple[Plant, Collection[str]]] = [
-    (recovery_that_leaves_torn_tails, KILLS),
+    (recovery_that_leaves_torn_tails, KILLS_AT_CALLS),
     (recovery_that_syncs_no_sound_tail, ["power cut", "gateway killed"]),
-    (recovery_that_interrupts_nothing, KILLS),
-    (journal_that_answers_before_it_writes, KILLS),
+    (recovery_that_interrupts_nothing, KILLS_AT_CALLS),
+    (journal_that_answers_before_it_writes, KILLS_AT_CALLS),
     (journal_that_hides_a_refused_end, ["disk full", "disk read-only"]),
     (journal_that_bills_what_it_denied, ["disk full", "gateway killed"]),
     (sync_that_does_not_sync, ["power cut"]),
-    (shipper_that_deletes_too_early, KILLS),
+    (shipper_that_deletes_too_early, KILLS_AT_CALLS),
     (shipper_that_forgets_its_position, ["shipper killed"]),
-    (shipper_that_commits_events_without_their_batch, KILLS),
+    (shipper_that_commits_events_without_their_batch, KILLS_AT_CALLS),
     (fold_that_marks_without_adding, []),
-    (fold_that_marks_in_another_transaction, ["worker killed", *KILLS]),
+    (fold_that_marks_in_another_transaction, ["worker killed", *KILLS_AT_CALLS]),
 ]
 
 

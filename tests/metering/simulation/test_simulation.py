@@ -4,12 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.metering.simulation.faults import KILLS_AT_CALLS
 from tests.metering.simulation.runs import Runs, runs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SEEDS = 240
 SEEDS_A_TEST = 30
+KILLED_SEED = 4
 
 
 @pytest.fixture
@@ -24,6 +26,12 @@ def test_what_clients_received_is_what_is_counted_whatever_fails(simulation: Run
         simulation.run(seed)
     assert simulation.requests.total() > SEEDS_A_TEST
     assert simulation.injected.total() > SEEDS_A_TEST
+
+
+def test_a_kill_at_any_call_or_statement_loses_and_doubles_nothing(simulation: Runs) -> None:
+    """At each tenth here; `make soak ARGS=--kill-at-each` takes them all."""
+    assert simulation.kill_at_each_place(KILLED_SEED, every=10) > 100
+    assert simulation.injected.keys() <= {*KILLS_AT_CALLS}
 
 
 def test_a_seed_replays_step_by_step(simulation: Runs) -> None:

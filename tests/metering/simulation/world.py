@@ -38,7 +38,7 @@ class World:
     """Everything that a seed decides. `folder` must be empty; Postgres has nothing of an earlier seed.
 
     `look` is called now and then and raises where something is wrong already. Faults that are `favoured` are surely
-    had, and often.
+    had, and often; with `kill_at` there is one kill and nothing else.
     """
 
     def __init__(
@@ -50,11 +50,14 @@ class World:
         *,
         look: Callable[["World"], None],
         favoured: Collection[str] = (),
+        kill_at: int | None = None,
     ) -> None:
         self.seed, self.folder, self.stage, self.postgres, self.look = seed, folder, stage, postgres, look
         self.rng = Random(seed)
         self.injected: Counter[str] = Counter()
         self.faults = Faults(self.rng, self.injected, favoured)
+        if kill_at is not None:
+            self.faults.only_kill_at(kill_at)
         self.pause_share = self.rng.choice((0.0, 0.05, 0.15, 0.3))
         self.now_us = START_US + self.rng.randrange(3600) * 1_000_000
         self.messages = 0
@@ -76,6 +79,10 @@ class World:
         for number in range(1, self.rng.choice((1, 2)) + 1):
             node.shippers.append(ShipperProcess(self, node, f"shipper-{number}", self.rng.choice((2, 5, 20))))
         return node
+
+    @property
+    def has_restart(self) -> bool:
+        return self.seed % RESTART_EVERY == RESTART_EVERY - 1
 
     def mark(self) -> int:
         """The clock that orders writes and syncs: it only ever goes on."""
@@ -101,7 +108,7 @@ class World:
         for gateway in self.gateways:
             self.turn(gateway.start())
         steps = self.rng.randint(*STEPS)
-        restart = self.rng.randrange(steps) if self.seed % RESTART_EVERY == RESTART_EVERY - 1 else None
+        restart = self.rng.randrange(steps) if self.has_restart else None
         for number in range(steps):
             if number == restart:
                 self.say("Postgres restarted")
@@ -247,18 +254,22 @@ class World:
         while not task.done:
             self.turn(task if task.ready else self.rng.choice([other for other in self.stage.tasks if other.ready]))
 
+    def _ship_all(self, shipper: ShipperProcess) -> None:
+        """Until two rounds in turn brought nothing: one of them may only have found a broken connection."""
+        shipper.records_max = 1000
+        shipper.start()
+        task = self.stage.of(shipper.process)[0]
+        idle = 0
+        while idle < 2:
+            before = clean.count_batches()
+            self.turn(task)
+            idle = idle + 1 if clean.count_batches() == before else 0
+        shipper.stopped.set()
+        self._finish(task)
+
     def _ship_and_fold_all(self) -> None:
-        for shipper in self.shippers[:: len(self.shippers) // len(self.nodes)]:
-            shipper.records_max = 1000
-            shipper.start()
-            task = self.stage.of(shipper.process)[0]
-            for _ in range(200):
-                before = clean.count_batches()
-                self.turn(task)
-                if clean.count_batches() == before:
-                    break
-            shipper.stopped.set()
-            self._finish(task)
+        for node in self.nodes:
+            self._ship_all(node.shippers[0])
         for _ in range(BEATS_AT_REST):
             if not clean.is_something_unfolded():
                 return
