@@ -28,7 +28,16 @@ def test_a_command_that_is_terminated_takes_the_servers_down_with_it(home: Path)
 def test_servers_are_started_for_commands_that_use_them_and_for_no_others() -> None:
     assert cli.needs_servers(["tokenworks", "migrate"])
     assert cli.needs_servers(["tokenworks", "close", "--tenant", "acme"])
-    for words in (["help"], ["close", "--help"], ["simulate"], ["replay", "x.csv"], ["run"], ["demo"], []):
+    for words in (
+        ["help"],
+        ["close", "--help"],
+        ["simulate"],
+        ["replay", "x.csv"],
+        ["journal", "list"],
+        ["run"],
+        ["demo"],
+        [],
+    ):
         assert not cli.needs_servers(["tokenworks", *words])
 
 
