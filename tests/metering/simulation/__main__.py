@@ -8,6 +8,7 @@ It runs on an embedded Postgres of a home of its own, and ends with 1 where a se
 import argparse
 import logging
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ def main() -> int:
     parser.add_argument("--kill-at", type=int, help="one kill, at this place of the seed, and nothing else")
     parser.add_argument("--kill-at-each", action="store_true", help="each seed once for each of its places")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # So that its Postgres ends with it.
     with tempfile.TemporaryDirectory(prefix="tokenworks-soak-") as folder:
         for name in [name for name in os.environ if name.startswith("TOKENWORKS_")]:
             del os.environ[name]
