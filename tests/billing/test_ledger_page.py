@@ -1,0 +1,54 @@
+"""docs/ledger.md is true: its worked example is executed, and its tables name what there is."""
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+
+from billing import balances, closing, payments
+from billing.bookings import Account
+from billing.models import Posting, WalletCredit
+from billing.wallets import pay_in
+from money.amount import Money
+from tests.billing.samples import DECEMBER, NOVEMBER, add_usage
+from tests.billing.test_payments import payment
+from tests.conftest import Person
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "ledger.md"
+
+Row = list[str]
+
+
+def tables() -> list[list[Row]]:
+    """The rows of each table of the page, without its head."""
+    found: list[list[Row]] = [[]]
+    for line in PAGE.read_text().splitlines():
+        if line.startswith("|"):
+            found[-1].append([cell.strip() for cell in line.strip("|").split("|")])
+        elif found[-1]:
+            found.append([])
+    return [rows[2:] for rows in found if rows]
+
+
+def test_the_page_names_every_account() -> None:
+    accounts, deeds, _, trial = tables()
+    assert {row[0] for row in accounts} == {row[0] for row in trial} == set(Account)
+    assert [row[1] for row in deeds] == ["`invoice:ID`", "`payment:ID`", "`payment:ID:reversed`", "`wallet_credit:ID`"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_worked_example_is_what_is_booked(priced: Person, olga: User) -> None:
+    _, _, booked, trial = tables()
+    add_usage(priced.project, NOVEMBER, "input_uncached", 18_059_974)
+    add_usage(priced.project, NOVEMBER, "output", 2_500)
+    invoice = closing.close(priced.tenant, date(2026, 11, 1), now=DECEMBER)
+    payments.record(payment(invoice, olga, "10.00", "A"))
+    payments.reverse(payments.record(payment(invoice, olga, "2.91", "B")).pk, "returned", olga)
+    pay_in(WalletCredit(tenant=priced.tenant, amount=Decimal("25.00"), note="transfer"))
+
+    found = Posting.objects.order_by("id").values_list("account", "amount")
+    assert list(found) == [(account, Decimal(amount)) for _, account, amount in booked]
+    shown = [(row.account.value, row.debit, row.credit, row.amount) for row in balances.balances()]
+    assert shown == [(account, *(Money.of(figure, "USD") for figure in figures)) for account, *figures in trial]
