@@ -117,7 +117,8 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
             return "none expected"
         amount = figures.amount(invoice.open_amount, invoice.currency).replace(",", "")
         given = urlencode({"invoice": invoice.pk, "amount": amount, "currency": invoice.currency})
-        return format_html('<a href="{}?{}">Record a payment</a>', reverse("admin:billing_payment_add"), given)
+        target = f"{reverse('admin:billing_payment_add')}?{given}"
+        return format_html('<a class="text-primary-600" href="{}">Record a payment</a>', target)
 
     @admin.display(description="Net amount")
     def net_amount(self, invoice: Invoice) -> str:

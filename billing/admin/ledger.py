@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminSingleDateWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from billing.balances import Balance, balances
 from billing.documents import figures
@@ -25,6 +25,7 @@ class PostingInline(ReadOnly, TabularInline):
     fields = ["account", "debit", "credit", "currency"]
     readonly_fields = ["debit", "credit"]
     extra = 0
+    hide_title = True
 
     @admin.display(description="Debit")
     def debit(self, posting: Posting) -> str:
@@ -36,7 +37,9 @@ class PostingInline(ReadOnly, TabularInline):
 
 
 class DayForm(forms.Form):
-    at = forms.DateField(required=False, label="Until the end of", widget=UnfoldAdminSingleDateWidget)
+    at = forms.DateField(
+        required=False, label="Until the end of", widget=UnfoldAdminTextInputWidget(attrs={"type": "date"})
+    )
 
 
 @dataclass(frozen=True)
