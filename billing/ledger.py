@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from billing.bookings import Legs, countered, invoice_finalised, payment_received, wallet_paid_in
-from billing.errors import BookedOtherwise
+from billing.errors import BookedOtherwise, InvoiceIsADraft
 from billing.models import Entry, Invoice, Payment, Posting, WalletCredit
 from billing.rating import UnitPrice
 from money.amount import Money
@@ -39,8 +39,9 @@ class Deed:
 
 
 def book_invoice(invoice: Invoice) -> bool:
-    """Book a final invoice; whether it was not booked before."""
-    assert invoice.issued_on is not None, "A final invoice has its date of issue."
+    """Book a final invoice; whether it was not booked before. Raises `InvoiceIsADraft` where it is not final."""
+    if invoice.issued_on is None:
+        raise InvoiceIsADraft("A draft is not booked. Close its month again: the closing is taken up where it stopped.")
     net, tax = (Money.of(amount, invoice.currency) for amount in (invoice.net, invoice.tax))
     legs = invoice_finalised(exact_sum(invoice), net, tax)
     key, memo = f"invoice:{invoice.pk}", invoice.number or ""

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from billing import closing, finalising, ledger
 from billing.bookings import Account
-from billing.errors import BookedOtherwise
+from billing.errors import BookedOtherwise, InvoiceIsADraft
 from billing.models import Entry, Invoice, Posting, WalletCredit
 from billing.wallets import pay_in
 from tests.billing.samples import DECEMBER, NOVEMBER, add_usage
@@ -65,6 +65,14 @@ def test_an_invoice_is_booked_once_however_often_it_is_finalised(invoice: Invoic
     at_once(*[lambda: finalising.finalise(invoice.pk, now=DECEMBER)] * 2, *[lambda: ledger.book_invoice(invoice)] * 2)
     assert ledger.book_invoice(invoice) is False
     assert Entry.objects.count() == 1
+
+
+def test_a_draft_is_not_booked(priced: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_usage(priced.project, NOVEMBER, "output", 1_000_000)
+    monkeypatch.setattr(closing, "finalise", lambda pk, now: Invoice.objects.get(pk=pk))
+    with pytest.raises(InvoiceIsADraft, match="A draft is not booked"):
+        ledger.book_invoice(closing.close(priced.tenant, date(2026, 11, 1), now=DECEMBER))
+    assert not Entry.objects.exists()
 
 
 def test_another_deed_by_the_same_key_is_refused(invoice: Invoice) -> None:
