@@ -115,6 +115,8 @@ class Admission:
         request.admitted = drawing.hold(tokens if drawing.counts_tokens else 0, money, now_s)
         if request.admitted is None:
             return None
+        if drawing.looks_in <= 0:
+            self._upkeep.bring_more(terms.tenant.id, drawing.running_low(tokens, money))
         return limited(call, output_max) if is_limited else call
 
     async def admit(self, terms: Terms, request: Request, sold: Sold, call: Call) -> Call:
@@ -202,8 +204,7 @@ class Admission:
                     want.lease.release(part)
         parts = []
         for ask, grant in zip(asks, reply.grants, strict=True):
-            ask.lease.granted(grant)
-            ask.lease.is_tight = grant <= ask.need
+            ask.lease.filled(grant, ask.need)
             parts.append(ask.own + ask.lease.hold_up_to(ask.need))
         return parts
 

@@ -8,6 +8,7 @@ import logging
 import uuid
 
 from gateway.admission import pricing
+from gateway.admission.counters import Ask
 from gateway.admission.leases import Lease
 from gateway.admission.ledger import Ledger
 from gateway.admission.pricing import NoPrice, Pricing
@@ -15,6 +16,7 @@ from gateway.admission.terms import Draws, Terms
 from metering.records import Closed
 
 NOTHING_FITS = -1
+LOOK_EVERY = 32  # A lease far from its limit is worth a thousand requests.
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ class Drawing:
 
     __slots__ = (
         "_by_one", "_changes", "_ledger", "_money", "_parallel", "_pricing", "_requests", "_tokens", "_tokens_max",
-        "_until_s", "counts_money", "counts_tokens",
+        "_until_s", "counts_money", "counts_tokens", "looks_in",
     )  # fmt: skip
 
     def __init__(self, ledger: Ledger, terms: Terms, now_s: float) -> None:
@@ -42,6 +44,7 @@ class Drawing:
         self._tokens = drawn_by(Draws.TOKENS, leases)
         self._money = drawn_by(Draws.MONEY, leases)
         self._tokens_max = tokens_at_once(leases)
+        self.looks_in = LOOK_EVERY  # So many requests until it is looked what runs low.
         self.counts_tokens = bool(self._tokens)
         self.counts_money = bool(self._money)
 
@@ -78,7 +81,14 @@ class Drawing:
             lease.free -= money
             lease.held += money
             lease.used_at_s = now_s
+        self.looks_in -= 1
         return Held(self._parallel, self._tokens, tokens, self._money, money, self._pricing)
+
+    def running_low(self, tokens: int, money: int) -> list[Ask]:
+        """What to ask for ahead, a request's worth of each lease that is half used: the counter then gives many."""
+        self.looks_in = LOOK_EVERY
+        drawn = ((self._by_one, 1), (self._tokens, tokens), (self._money, money))
+        return [Ask(lease, need=need) for leases, need in drawn for lease in leases if need and lease.free < lease.low]
 
     def _is_there(self, tokens: int, money: int) -> bool:
         if tokens > self._tokens_max:

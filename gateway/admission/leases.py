@@ -21,6 +21,7 @@ class Lease:
         "held",
         "is_tight",
         "key",
+        "low",
         "quota",
         "reported",
         "spent",
@@ -38,6 +39,7 @@ class Lease:
         self.held = 0
         self.free = 0  # Below zero where more was used than was held; then more is taken next time.
         self.is_tight = False  # The counter gave no more than was asked for: others may be waiting for what is free.
+        self.low = 0  # With less than this free, more is asked for before anybody has to wait for it.
         self.used_at_s = self.told_at_s = now_s
         self.reported: tuple[int, int] | None = (spent, 0)  # What the counter knows: spent and leased; None: unsure.
 
@@ -86,6 +88,13 @@ class Lease:
 
     def granted(self, amount: int) -> None:
         self.free += amount
+
+    def filled(self, grant: int, need: int) -> None:
+        """The counter gave `grant` where `need` was wanted. Only near its limit it gives no more than that."""
+        self.free += grant
+        if need:
+            self.is_tight = grant <= need
+            self.low = 0 if self.is_tight else grant // 2
 
 
 class Hold:

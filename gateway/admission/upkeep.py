@@ -48,6 +48,7 @@ class Upkeep:
         self._is_forgotten = False  # They have lost it since, and not only our leases must be told.
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._bringing: dict[int, asyncio.Task[None]] = {}  # By tenant.
 
     async def start(self) -> None:
         """Take over what an earlier life left, as far as the counters are there, and begin to tick."""
@@ -63,7 +64,7 @@ class Upkeep:
         """
         self._stopping.set()
         if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.gather(self._task, *self._bringing.values(), return_exceptions=True)
         for tenant_id in self.ledger.tenants():
             leases = self.ledger.leases(tenant_id)
             for lease in leases:
@@ -74,6 +75,29 @@ class Upkeep:
 
     def lock(self, tenant_id: int) -> asyncio.Lock:
         return self._locks[tenant_id]
+
+    def bring_more(self, tenant_id: int, asks: list[Ask]) -> None:
+        """Fill these leases in the background, so that no request has to wait until it is done."""
+        if asks and tenant_id not in self._bringing and not self._stopping.is_set():
+            bringing = asyncio.get_running_loop().create_task(self._bring(tenant_id, asks), name="leases ahead")
+            self._bringing[tenant_id] = bringing
+
+    async def _bring(self, tenant_id: int, asks: list[Ask]) -> None:
+        try:
+            async with self.lock(tenant_id):
+                wanting = [ask for ask in asks if ask.lease.free < ask.lease.low]  # Others may have been quicker.
+                if not wanting or self.away:
+                    return
+                reply = await self.take(wanting)
+                if reply.outcome == "taken":
+                    for ask, grant in zip(wanting, reply.grants, strict=True):
+                        ask.lease.filled(grant, ask.need)
+                else:  # Near that limit a request asks for itself, and is told why not.
+                    wanting[reply.at].lease.low = 0
+        except CountersUnreachable:
+            pass  # Said once by `take`.
+        finally:
+            del self._bringing[tenant_id]
 
     async def take(self, asks: list[Ask]) -> Reply:
         """Ask with the tenant's lock held. Raises CountersUnreachable, and remembers that they are away."""

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from billing.windows import BASE
+from gateway.admission.admission import Admission
 from gateway.admission.pricing import TEMPLATE_TOKENS
 from tests.gateway.admission.limiting import (
     COST,
@@ -57,6 +58,38 @@ async def test_a_request_far_from_its_limits_makes_no_network_call(
         for _ in range(30):
             assert (await ask(gateway)).status == 200
         assert (before, calls(gateway)) == (1, 1)
+
+
+async def test_leases_are_filled_ahead_so_that_only_the_first_request_waits(
+    home: Path, counters_url: str, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = 0
+    admit = Admission.admit
+
+    async def counted(*given: Any) -> Any:
+        nonlocal waited
+        waited += 1
+        return await admit(*given)
+
+    monkeypatch.setattr(Admission, "admit", counted)
+    async with limited(home, counters_url, upstream, limit(requests_per_minute=64 * 100)) as gateway:
+        for _ in range(250):  # A lease is a 64th of what is left: about 100 requests.
+            assert (await ask(gateway)).status == 200
+    assert waited == 1
+
+
+async def test_what_is_filled_besides_a_lease_that_ran_out_is_not_given_back(
+    home: Path, counters_url: str, upstream: Upstream
+) -> None:
+    rows = (limit(requests_per_minute=10**6), limit(id=2, requests_per_minute=64 * 100, project_id=PROJECT))
+    async with limited(home, counters_url, upstream, *rows) as gateway:
+        assert (await ask(gateway)).status == 200
+        upkeep = gateway.gateway._upkeep
+        assert upkeep is not None
+        wide, narrow = sorted(upkeep.ledger.all_leases(), key=lambda lease: -lease.quota.limit)
+        narrow.give_back()  # So that the next request has to ask for this one alone.
+        assert (await ask(gateway)).status == 200
+        assert (wide.is_tight, narrow.is_tight) == (False, False)
 
 
 async def test_a_tenant_without_limits_never_asks(home: Path, counters_url: str, upstream: Upstream) -> None:
