@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from gateway.admission import pricing
 from gateway.admission.clamping import limited, output_tokens_max
-from gateway.admission.counters import Ask, CountersUnreachable
+from gateway.admission.counters import CountersUnreachable
 from gateway.admission.drawing import Drawing, say_overdrawn, say_uncounted
-from gateway.admission.leases import Hold, Lease
+from gateway.admission.leases import Ask, Hold, Lease
 from gateway.admission.ledger import Ledger
 from gateway.admission.pricing import Bound, NoPrice
 from gateway.admission.refusals import CountersAway, LimitsUnpriced, refusal

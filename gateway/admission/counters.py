@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from billing.windows import BEGAN, BEGAN_SCRIPT
-from gateway.admission.leases import Lease
+from gateway.admission.leases import Ask
 
 SCRIPT = Path(__file__).with_name("take.lua")
 ADOPT = """
@@ -24,15 +24,6 @@ NO_LIMIT = 9 * 10**15  # Of a soft budget: it is counted and refuses nothing.
 
 class CountersUnreachable(Exception):
     """Valkey does not answer, or answers with an error."""
-
-
-class Ask(NamedTuple):
-    """What is wanted of a counter: `need`, at least `floor`, besides `own`, which is held of it already."""
-
-    lease: Lease
-    own: int = 0
-    floor: int = 0
-    need: int = 0
 
 
 class Reply(NamedTuple):

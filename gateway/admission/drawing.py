@@ -8,8 +8,7 @@ import logging
 import uuid
 
 from gateway.admission import pricing
-from gateway.admission.counters import Ask
-from gateway.admission.leases import Lease
+from gateway.admission.leases import Ask, Lease
 from gateway.admission.ledger import Ledger
 from gateway.admission.pricing import NoPrice, Pricing
 from gateway.admission.terms import Draws, Terms

@@ -7,6 +7,7 @@ sum, so none of them needs the counter. Only taking more and giving back do.
 """
 
 from math import inf
+from typing import NamedTuple
 
 from billing.windows import Window
 from gateway.admission.terms import Quota
@@ -95,6 +96,15 @@ class Lease:
         if need:
             self.is_tight = grant <= need
             self.low = 0 if self.is_tight else grant // 2
+
+
+class Ask(NamedTuple):
+    """What is wanted of a counter: `need`, at least `floor`, besides `own`, which is held of it already."""
+
+    lease: Lease
+    own: int = 0
+    floor: int = 0
+    need: int = 0
 
 
 class Hold:

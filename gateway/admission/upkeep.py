@@ -12,8 +12,8 @@ from pathlib import Path
 
 from billing.windows import RECOUNTED, window_at
 from gateway.admission import recovery
-from gateway.admission.counters import Ask, Counters, CountersUnreachable, Reply
-from gateway.admission.leases import Lease
+from gateway.admission.counters import Counters, CountersUnreachable, Reply
+from gateway.admission.leases import Ask, Lease
 from gateway.admission.ledger import Ledger
 from gateway.admission.pricing import NoPrice
 from gateway.admission.terms import Draws, Quota, TenantTerms

@@ -4,8 +4,8 @@ import pytest
 import redis
 
 from billing.windows import BASE, Window
-from gateway.admission.counters import Ask, Counters, CountersUnreachable
-from gateway.admission.leases import Lease
+from gateway.admission.counters import Counters, CountersUnreachable
+from gateway.admission.leases import Ask, Lease
 from gateway.admission.recovery import Part
 from gateway.admission.terms import Draws, Quota
 

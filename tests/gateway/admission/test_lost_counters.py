@@ -10,8 +10,8 @@ import redis
 
 from billing.counters import begin
 from billing.windows import BASE, BEGAN, RECOUNTED, Window, counter_key
-from gateway.admission.counters import Ask, Counters
-from gateway.admission.leases import Lease
+from gateway.admission.counters import Counters
+from gateway.admission.leases import Ask, Lease
 from gateway.admission.recovery import Part
 from gateway.admission.terms import Draws, Quota
 from metering.segments import journal_id

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from billing.windows import BASE, Window, counter_key
-from gateway.admission.counters import Ask, Counters
-from gateway.admission.leases import Hold, Lease
+from gateway.admission.counters import Counters
+from gateway.admission.leases import Ask, Hold, Lease
 from gateway.admission.recovery import Part
 from gateway.admission.terms import Draws, Quota
 
