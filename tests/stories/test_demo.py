@@ -38,7 +38,7 @@ def test_every_command_of_the_readme_exists() -> None:
     known = subprocess.run(
         command_line("help", "--commands"), capture_output=True, text=True, check=True
     ).stdout.split()
-    for command in set(re.findall(r"tokenworks ([a-z]+)", readme)):
+    for command in set(re.findall(r"tokenworks ([a-z_]+)", readme)):
         assert command in known, command
 
 
