@@ -64,7 +64,7 @@ def test_a_month_that_is_old_enough_is_archived_and_dropped_whole(factory: Facto
 
 
 def test_every_value_of_every_event_is_in_the_file(factory: Factory, kept: Path) -> None:
-    usages = [Usage(), Usage(input_uncached=0, output=COUNT_MAX, image=3), Usage(*range(11)), Usage(reasoning=COUNT_MAX)]
+    usages = [Usage(), Usage(0, output=COUNT_MAX, image=3), Usage(*range(11)), Usage(reasoning=COUNT_MAX)]
     words = [None, b'{"a": "\\u00e4 \\" , \\n", "b": [1, null]}', b"not JSON", b"{}"]
     for usage, said in zip(usages, words, strict=True):
         begun = samples.opened(offering='a "strange",\nname;', deployment="", at_us=samples.NOON_US + 1)
