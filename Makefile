@@ -6,7 +6,7 @@ ARGS ?=
 TEST_WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test trace trace-kills bench-gateway bench-stages bench-size bench-metering soak soak-budgets soak-fuzz check format lint types imports migrations lock clean
+.PHONY: help demo run test trace trace-kills bench-gateway bench-stages bench-size bench-metering soak soak-budgets soak-fuzz soak-postgres-away check format lint types imports migrations lock clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ soak: .venv/installed ## Simulate metering under faults, 3000 seeds (ARGS="--see
 
 soak-budgets: .venv/installed ## Drain 20 budgets of each kind through gateways that are killed (ARGS="--runs 5")
 	$(BIN)/python -m tests.stories.soak_budgets $(ARGS)
+
+soak-postgres-away: .venv/installed ## Take Postgres away for ten minutes while callers ask, and compare all books (ARGS="--minutes 2")
+	$(BIN)/python -m tests.stories.soak_postgres_away $(ARGS)
 
 soak-fuzz: .venv/installed ## Send 10,000 malformed requests to a running gateway
 	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/gateway/test_fuzz.py $(ARGS)
