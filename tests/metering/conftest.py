@@ -4,10 +4,19 @@ from pathlib import Path
 import pytest
 
 from metering.journal import Journal
+from metering.models import Event
 from metering.records import Closed
 from metering.shipping import Shipper
 from tests.metering import samples
 from tests.metering.journals import open_journal
+
+
+def shipped_ids() -> list[bytes]:
+    return sorted(event_id.bytes for event_id in Event.objects.values_list("id", flat=True))
+
+
+def ids(answered: list[Closed]) -> list[bytes]:
+    return sorted(ending.opened.event_id for ending in answered)
 
 
 class Factory:
