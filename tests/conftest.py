@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.test import Client
 from hypothesis import HealthCheck, settings
 from pytest_django import DjangoDbBlocker
+from rest_framework.test import APIClient
 
 from tenants import registry
 from tenants.models import ApiKey, Member, Project, Tenant
@@ -97,3 +99,25 @@ def home(tmp_path: Path) -> Path:
     folder = tmp_path / "home"
     folder.mkdir(mode=0o700)
     return folder
+
+
+@pytest.fixture
+def office(client: Client, olga: User) -> Client:
+    """The operator's browser."""
+    client.force_login(olga)
+    return client
+
+
+@pytest.fixture
+def staff(olga: User) -> APIClient:
+    """The operator at the API."""
+    client = APIClient()
+    client.force_authenticate(olga)
+    return client
+
+
+def calling(person: Person) -> APIClient:
+    """An application with the person's key."""
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {person.secret}")
+    return client

@@ -18,12 +18,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def office(client: Client, olga: User) -> Client:
-    client.force_login(olga)
-    return client
-
-
-@pytest.fixture
 def invoice(priced: Person) -> Invoice:
     add_usage(priced.project, NOVEMBER, "output", 1_000_000)
     return closing.close(priced.tenant, date(2026, 11, 1), now=DECEMBER)

@@ -5,28 +5,14 @@ from datetime import date
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from billing import closing
 from billing.models import Invoice
 from tests.billing.samples import DECEMBER, LLAMA, NOVEMBER, YEAR, add_usage
-from tests.conftest import Person
+from tests.conftest import Person, calling
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("billing.urls")]
-
-
-def calling(person: Person) -> APIClient:
-    client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {person.secret}")
-    return client
-
-
-@pytest.fixture
-def staff(olga: User) -> APIClient:
-    client = APIClient()
-    client.force_authenticate(olga)
-    return client
 
 
 @pytest.fixture

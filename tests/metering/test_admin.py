@@ -1,5 +1,4 @@
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -9,12 +8,6 @@ from tests.conftest import Person
 from tests.metering.conftest import Factory
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def office(client: Client, olga: User) -> Client:
-    client.force_login(olga)
-    return client
 
 
 @pytest.mark.parametrize("table", ["batch", "bucket"])

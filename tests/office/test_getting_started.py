@@ -3,8 +3,6 @@
 import re
 from typing import Any
 
-import pytest
-from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
@@ -17,12 +15,6 @@ from tests.layers.test_imports import ROOT
 
 NOVEMBER = {"valid_from_0": "2026-11-01", "valid_from_1": "00:00:00"}
 UNITS = ("input_uncached", "input_cached", "output", "reasoning")
-
-
-@pytest.fixture
-def office(client: Client, olga: User) -> Client:
-    client.force_login(olga)
-    return client
 
 
 def shown_on(page: Any) -> dict[str, Any]:

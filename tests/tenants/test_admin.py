@@ -1,7 +1,6 @@
 import re
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 
 from tenants import keys
@@ -23,12 +22,6 @@ ACME = {
     "language": "en",
     "when_counters_away": "refuse",
 }
-
-
-@pytest.fixture
-def office(client: Client, olga: User) -> Client:
-    client.force_login(olga)
-    return client
 
 
 def secret_on(page: str) -> str:
