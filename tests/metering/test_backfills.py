@@ -216,6 +216,6 @@ def test_reverting_while_an_event_of_it_is_amended_leaves_nothing(alice: Person)
     answers: list[Any] = list(
         at_once(lambda: report(alice, right).status_code, lambda: step(alice, "revert").status_code)
     )
-    assert answers[0] in (200, 409)
+    assert answers[0] in (200, 409, 400)  # Before it, while it goes on, and after it, when its id is free again.
     assert answers[1] == 200
     assert counted() == {}

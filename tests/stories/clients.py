@@ -2,9 +2,11 @@
 
 import asyncio
 import json
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 
 ANSWER_TIMEOUT_S = 30
 PAUSE_S = 0.05  # Between two tries of one client, so that refused ones do not take the machine from the others.
@@ -17,6 +19,27 @@ class Received:
 
     answered: list[str] = field(default_factory=list)
     else_: Counter[str] = field(default_factory=Counter)
+
+
+class UnderWay:
+    """When the requests that are not answered yet were sent, by the port of their gateway."""
+
+    def __init__(self) -> None:
+        self._sent: defaultdict[int, list[float]] = defaultdict(list)
+
+    @contextmanager
+    def asking(self, port: int) -> Iterator[None]:
+        now = monotonic()
+        self._sent[port].append(now)
+        try:
+            yield
+        finally:
+            self._sent[port].remove(now)
+
+    def older_than(self, age_s: float, port: int) -> int:
+        """How many requests this gateway has had for longer than that."""
+        before = monotonic() - age_s
+        return sum(sent < before for sent in self._sent[port])
 
 
 @dataclass(frozen=True)
@@ -45,16 +68,17 @@ class Ask:
         return "\r\n".join(head).encode() + body
 
 
-async def drain(ports: Sequence[int], ask: Ask, clients: int) -> Received:
+async def drain(ports: Sequence[int], ask: Ask, clients: int, under_way: UnderWay) -> Received:
     """Let so many clients ask, each one gateway of `ports`, until each has heard that the budget is spent."""
     received = Received()
-    await asyncio.gather(*(client(ports[number % len(ports)], ask, received) for number in range(clients)))
+    await asyncio.gather(*(client(ports[number % len(ports)], ask, received, under_way) for number in range(clients)))
     return received
 
 
-async def client(port: int, ask: Ask, received: Received) -> None:
+async def client(port: int, ask: Ask, received: Received, under_way: UnderWay) -> None:
     while True:
-        status, request_id, body = await answer_of(port, ask)
+        with under_way.asking(port):
+            status, request_id, body = await answer_of(port, ask)
         if status == 200 and is_whole(body, ask.streamed):
             received.answered.append(request_id)
             continue

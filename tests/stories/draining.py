@@ -9,19 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from itertools import cycle
 
 import redis
 
 from config import embedded
 from tests.stories.books import PRICES
-from tests.stories.clients import Ask, Received, drain
+from tests.stories.clients import Ask, Received, UnderWay, drain
 from tests.stories.copy_of_tokenworks import ROOT, START_TIMEOUT_S, Copy, environment
 from tests.stories.gateways import GatewayProcess
 from tests.waiting import until
 
 CLIENTS, GATEWAYS, AFFORDED = 64, 4, 100
-KILLS, KILL_EVERY_S = 8, 0.6
+KILLS, KILL_EVERY_S, LOOK_EVERY_S = 8, 0.6, 0.02
+AT_WORK_S = 0.2  # Refusals take less, so who has had a request for that long has most likely passed it to its engine.
 LOSE_AFTER_S = 0.6
 DRAIN_TIMEOUT_S = 90
 WORDS, OUTPUT_TOKENS = 20, 100
@@ -107,22 +107,24 @@ def knows(port: int, secret: str) -> bool:
 
 
 async def drain_under_fire(gateways: Sequence[GatewayProcess], ask: Ask) -> tuple[Received, int]:
-    """Kill the gateways in turn while the clients ask; return how often, too."""
-    clients = asyncio.create_task(drain([gateway.port for gateway in gateways], ask, CLIENTS))
+    """Kill gateways in the middle of their work while the clients ask; return how often, too."""
+    under_way = UnderWay()
+    clients = asyncio.create_task(drain([gateway.port for gateway in gateways], ask, CLIENTS, under_way))
     kills = 0
-    for gateway in cycle(gateways):
-        await asyncio.wait([clients], timeout=KILL_EVERY_S)
-        if clients.done() or kills == KILLS:
-            break
-        gateway.kill_and_start_again()
-        kills += 1
     async with asyncio.timeout(DRAIN_TIMEOUT_S):
+        while kills < KILLS and not clients.done():
+            await asyncio.wait([clients], timeout=LOOK_EVERY_S)
+            busiest = max(gateways, key=lambda gateway: under_way.older_than(AT_WORK_S, gateway.port))
+            if under_way.older_than(AT_WORK_S, busiest.port):
+                busiest.kill_and_start_again()
+                kills += 1
+                await asyncio.wait([clients], timeout=KILL_EVERY_S)
         return await clients, kills
 
 
 async def drain_with_loss(copy: Copy, gateways: Sequence[GatewayProcess], ask: Ask) -> tuple[Received, int]:
     """Empty Valkey while the clients ask."""
-    clients = asyncio.create_task(drain([gateway.port for gateway in gateways], ask, CLIENTS))
+    clients = asyncio.create_task(drain([gateway.port for gateway in gateways], ask, CLIENTS, UnderWay()))
     await asyncio.wait([clients], timeout=LOSE_AFTER_S)
     assert not clients.done(), "there was nothing left to lose"
     with redis.Redis.from_url(embedded.redis_url(copy.home)) as store:
