@@ -4,6 +4,7 @@ Postgres has a time zone database of its own, and one of the two is always older
 America/Edmonton change in November 2026, in the other they do not. So Postgres is never asked; it is told the offsets.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -34,6 +35,20 @@ def offsets(zone: str, start: datetime, end: datetime) -> list[Offset]:
     moments = [at for year in range(begun.year, end.year + 1) for at in _changes(zone, year) if begun < at < end]
     there = ZoneInfo(zone)
     return [Offset(since, until, _ahead(there, since)) for since, until in pairwise([begun, *moments, end])]
+
+
+def stretches(zones: Iterable[str], start: datetime, end: datetime, step: timedelta) -> list[datetime]:
+    """Instants in order, of which the first is not after `start`: between one and the next the clocks of none of these
+    zones begin another hour or day (`step`), and none is changed.
+    """
+    found = set()
+    for offset in (offset for zone in zones for offset in offsets(zone, start, end)):
+        found.add(offset.begun)
+        at = offset.begun + (FIRST - offset.begun - offset.ahead) % step
+        while at < offset.ended:
+            found.add(at)
+            at += step
+    return sorted(found)
 
 
 @lru_cache(maxsize=10_000)

@@ -4,16 +4,18 @@ import statistics
 import time
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psutil
 from django.db import connection
 
 from metering import rollup, totals
 from metering.partitions import ensure
+from tenants.models import Tenant
 from tests.bench.busy_hours import OFFERINGS
 
 MONTH = datetime(2026, 3, 1, tzinfo=UTC)
-MONTH_AFTER = datetime(2026, 4, 1, tzinfo=UTC)
+ZONE = ZoneInfo("Europe/Berlin")  # Of all tenants; its clocks change within the month.
 EVENTS_OF_A_FILL = 500_000
 FOLDS = 5
 QUERIES = 20
@@ -36,8 +38,8 @@ _BUCKETS = """
     INSERT INTO metering_bucket (tenant_id, start, project_id, api_key_id, offering, deployment, grade, service_tier,
         billed, unit, quantity, updated_at)
     SELECT tenant, start, tenant, tenant * %(keys)s + key, offering, offering || '-at-pool-a', '', 'standard', true,
-           unit, 100000000 / (2976 * %(tenants)s * %(keys)s * 2), now()
-    FROM generate_series(timestamptz '2026-03-01', timestamptz '2026-03-31 23:45', interval '15 minutes') AS start,
+           unit, 100000000 / (2972 * %(tenants)s * %(keys)s * 2), now()
+    FROM generate_series(%(start)s, %(end)s - interval '1 second', interval '15 minutes') AS start,
          generate_series(1, %(tenants)s) AS tenant, generate_series(0, %(keys)s - 1) AS key,
          unnest(%(offerings)s::text[]) AS offering,
          unnest(array['input_uncached', 'input_cached', 'output', 'request']) AS unit
@@ -73,17 +75,22 @@ def fold_again() -> list[float]:
 
 def month_of_usage_ms() -> tuple[int, list[float]]:
     """How many buckets a tenant has of a month in which 100 million events were folded, and what its usage takes."""
+    start, end = datetime(2026, 3, 1, tzinfo=ZONE), datetime(2026, 4, 1, tzinfo=ZONE)
     given: dict[str, Any] = {"tenants": TENANTS, "keys": KEYS, "offerings": list(OFFERINGS[:2])}
+    Tenant.objects.bulk_create(
+        [Tenant(pk=number, slug=f"tenant-{number}", time_zone=ZONE.key) for number in range(1, TENANTS + 1)],
+        ignore_conflicts=True,
+    )
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE metering_bucket")
-        cursor.execute(_BUCKETS, given)
+        cursor.execute(_BUCKETS, given | {"start": start, "end": end})
         cursor.execute("VACUUM ANALYZE metering_bucket")
         cursor.execute("SELECT count(*) FROM metering_bucket WHERE tenant_id = 7")
         (rows,) = cursor.fetchone()
     took = []
     for _ in range(QUERIES):
         began = time.perf_counter()
-        found = totals.usage_totals([7], MONTH, MONTH_AFTER, ("day", "offering"))
+        found = totals.usage_totals([7], start, end, ("day", "offering"))
         took.append((time.perf_counter() - began) * 1000)
         assert len(found) == 31 * 2
     return rows, took

@@ -1,6 +1,8 @@
 """Days, hours and months of every zone, across every change of its clocks in two years, as Postgres cuts them."""
 
 import zoneinfo
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -11,12 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metering import totals
 from metering.models import Bucket
 from metering.rollup import QUARTER
 from metering.totals import Question, usage_rows
-from metering.zones import charge_period, offsets
+from metering.zones import charge_period, offsets, stretches
+from tests.conftest import Person
 
 FIRST, LAST = datetime(2025, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
 APIA = "Pacific/Apia"
 # Clocks that change by half an hour, at midnight, around Ramadan, not at all; offsets of halves and of three quarters.
 SAMPLE = [
@@ -81,11 +86,11 @@ def changes(zone: str) -> list[datetime]:
     return found
 
 
-def used(at: Iterable[datetime]) -> int:
+def used(at: Iterable[datetime], *, tenant_id: int = 1) -> int:
     """A bucket at each of these instants, each of another quantity; the sum of them."""
     rows = [
         Bucket(
-            tenant_id=1, start=start, project_id=1, api_key_id=1, offering="a", deployment="d", billed=True,
+            tenant_id=tenant_id, start=start, project_id=1, api_key_id=1, offering="a", deployment="d", billed=True,
             unit="output", quantity=3 * number + 1, updated_at=start,
         )
         for number, start in enumerate(at)
@@ -143,6 +148,51 @@ def test_the_sum_of_days_and_of_hours_is_the_month_in_a_zone_whose_clocks_change
         assert by("month", zone, start, end) == {month: whole}
         assert sum(days.values()) == sum(hours.values()) == whole
         assert {day.replace(day=1) for day in days if isinstance(day, date)} == {month}
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(days=1)])
+@pytest.mark.parametrize("zone", SAMPLE)
+def test_no_local_hour_or_day_begins_within_a_stretch(zone: str, step: timedelta) -> None:
+    zones = [ZoneInfo(zone), ZoneInfo("Asia/Kathmandu"), ZoneInfo("UTC")]
+
+    def told(at: datetime) -> list[tuple[date, int, timedelta | None]]:
+        local = [at.astimezone(there) for there in zones]
+        return [(clock.date(), clock.hour if step < DAY else 0, clock.utcoffset()) for clock in local]
+
+    for change in changes(zone)[:2] or [datetime(2025, 3, 15, tzinfo=UTC)]:
+        start, end = change - timedelta(hours=30), change + timedelta(hours=30)
+        begun = stretches([there.key for there in zones], start, end, step)
+        assert begun[0] <= start
+        assert all(told(at) == told(begun[bisect_right(begun, at) - 1]) for at in quarters(start, end))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("cuts_max", [0, 10_000])
+def test_tenants_of_different_zones_have_days_and_hours_of_their_own(
+    cuts_max: int, alice: Person, mallory: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(totals, "CUTS_MAX", cuts_max)
+    zones = {alice.tenant: "America/St_Johns", mallory.tenant: "Australia/Lord_Howe"}
+    start, end = datetime(2025, 10, 4, tzinfo=UTC), datetime(2025, 10, 6, tzinfo=UTC)  # Lord Howe's clocks change.
+    days, hours = Counter[tuple[object, object]](), Counter[tuple[object, object]]()
+    for tenant, zone in zones.items():
+        tenant.time_zone = zone
+        tenant.save()
+        used(quarters(start, end), tenant_id=tenant.pk)
+        for number, at in enumerate(quarters(start, end)):
+            days[tenant.slug, at.astimezone(ZoneInfo(zone)).date()] += 3 * number + 1
+            hours[tenant.slug, begun_hour(at, ZoneInfo(zone))] += 3 * number + 1
+    for name, expected in (("day", days), ("hour", hours)):
+        rows = usage_rows(Question(None, start, end, ["tenant", name]))
+        assert {(row.group["tenant"], row.group[name]): row.output_tokens for row in rows} == expected
+
+
+def begun_hour(at: datetime, there: ZoneInfo) -> datetime:
+    """The first quarter of the local hour that `at` is in, or of its part behind a change of the clocks."""
+    local = at.astimezone(there)
+    before = (at - QUARTER).astimezone(there)
+    same = (before.hour, before.utcoffset()) == (local.hour, local.utcoffset())
+    return begun_hour(at - QUARTER, there) if same else at
 
 
 @pytest.mark.django_db
