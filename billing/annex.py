@@ -13,28 +13,25 @@ from django.db.models import Sum
 
 from billing.models import Invoice, InvoiceUsage
 from billing.rating import Used
-from metering.usage import SOLD_AS_SQL
+from metering.usage import sold_as
 
 # The join reads the tenant's whole history. Both sides are ordered by the tenant's index, so this is a merge of two
 # range scans, and a tenant has 35,040 quarters of an hour a year.
-# A tier of service that is not the standard one is sold under its own name; grades and tiers are summed here.
-COVER_SQL = f"""
+COVER_SQL = """
 INSERT INTO billing_invoiceusage
-       (invoice_id, tenant_id, start, project_id, api_key_id, offering, deployment, unit, quantity)
-SELECT %(invoice)s, bucket.tenant_id, start, project_id, api_key_id, offering, deployment, unit,
+       (invoice_id, tenant_id, start, project_id, api_key_id, offering, deployment, grade, service_tier, unit, quantity)
+SELECT %(invoice)s, bucket.tenant_id, start, project_id, api_key_id, offering, deployment, grade, service_tier, unit,
        bucket.quantity - coalesce(covered.quantity, 0)
-  FROM (SELECT tenant_id, start, project_id, api_key_id, {SOLD_AS_SQL} AS offering, deployment, unit,
-               sum(quantity)::bigint AS quantity
-          FROM metering_bucket
-         WHERE tenant_id = %(tenant)s AND billed AND start < %(until)s
-         GROUP BY 1, 2, 3, 4, 5, 6, 7) bucket
-  LEFT JOIN (SELECT start, project_id, api_key_id, offering, deployment, unit, sum(quantity)::bigint AS quantity
+  FROM metering_bucket bucket
+  LEFT JOIN (SELECT start, project_id, api_key_id, offering, deployment, grade, service_tier, unit,
+                    sum(quantity)::bigint AS quantity
                FROM billing_invoiceusage
               WHERE tenant_id = %(tenant)s AND start < %(until)s
-              GROUP BY start, project_id, api_key_id, offering, deployment, unit) covered
-       USING (start, project_id, api_key_id, offering, deployment, unit)
- WHERE bucket.quantity <> coalesce(covered.quantity, 0)
-"""  # noqa: S608 - made of constants; values are parameters
+              GROUP BY start, project_id, api_key_id, offering, deployment, grade, service_tier, unit) covered
+       USING (start, project_id, api_key_id, offering, deployment, grade, service_tier, unit)
+ WHERE bucket.tenant_id = %(tenant)s AND bucket.billed AND bucket.start < %(until)s
+   AND bucket.quantity <> coalesce(covered.quantity, 0)
+"""
 
 
 def cover_due_usage(invoice: Invoice, until: datetime) -> int:
@@ -45,13 +42,8 @@ def cover_due_usage(invoice: Invoice, until: datetime) -> int:
 
 
 def covered_usage(invoice: Invoice) -> Iterator[Used]:
-    """The annex as rating wants it: summed over keys and deployments, in order of time."""
-    rows = (
-        InvoiceUsage.objects.filter(invoice=invoice)
-        .values_list("start", "project_id", "offering", "unit")
-        .annotate(Sum("quantity"))
-        .order_by("start", "project_id", "offering", "unit")
-    )
-    return (
-        Used(start, project, offering, unit, int(total)) for start, project, offering, unit, total in rows.iterator()
-    )
+    """The annex as rating wants it: summed over keys, deployments and grades, in order of time."""
+    columns = ("start", "project_id", "offering", "service_tier", "unit")
+    rows = InvoiceUsage.objects.filter(invoice=invoice).values_list(*columns).annotate(Sum("quantity"))
+    for start, project, offering, tier, unit, total in rows.order_by(*columns).iterator():
+        yield Used(start, project, sold_as(offering, tier), unit, int(total))

@@ -53,7 +53,9 @@ def _line(invoice: Invoice, position: int, line: RatedLine, project: str) -> Inv
         quantity=line.quantity,
         unit_amount=line.price.amount.decimal,
         per=line.price.per,
+        exact=line.amount.decimal,
         amount=line.amount.rounded().decimal,
+        tax_rate_percent=invoice.tax_rate_percent,
         service_start=line.first_start,
         service_end=line.last_end,
     )

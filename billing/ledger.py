@@ -9,12 +9,12 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
+from django.db.models import Sum
 from django.utils import timezone
 
 from billing.bookings import Legs, countered, invoice_finalised, payment_received, wallet_paid_in
 from billing.errors import BookedOtherwise, InvoiceIsADraft
 from billing.models import Entry, Invoice, Payment, Posting, WalletCredit
-from billing.rating import UnitPrice
 from money.amount import Money
 
 _CLAIM_SQL = """
@@ -72,9 +72,7 @@ def book_wallet_credit(credit: WalletCredit) -> bool:
 
 def exact_sum(invoice: Invoice) -> Money:
     """What the lines of an invoice come to before each is rounded."""
-    lines = invoice.lines.values_list("unit_amount", "per", "quantity")
-    amounts = (UnitPrice.of(price, invoice.currency, per).of_quantity(quantity) for price, per, quantity in lines)
-    return sum(amounts, Money.zero(invoice.currency))
+    return Money.of(invoice.lines.aggregate(total=Sum("exact"))["total"] or 0, invoice.currency)
 
 
 def _of_payment(payment: Payment, kind: Entry.Kind, suffix: str, occurred_on: date, memo: str, legs: Legs) -> Deed:

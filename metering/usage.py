@@ -107,9 +107,6 @@ def sold_as(offering: str, service_tier: str) -> str:
     return offering if service_tier == ServiceTier.STANDARD else f"{offering} ({service_tier})"
 
 
-SOLD_AS_SQL = "offering || CASE service_tier WHEN 'standard' THEN '' ELSE ' (' || service_tier || ')' END"
-
-
 def billed(outcome: str, usage: Usage) -> bool:
     """Whether a request is billed: it ended at the client's side, and what it used is known."""
     return outcome in (Outcome.COMPLETED, Outcome.CLIENT_DISCONNECTED) and usage.known

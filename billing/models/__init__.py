@@ -6,8 +6,10 @@ from billing.models.invoices import (
     InvoiceCounter,
     InvoiceDocument,
     InvoiceLine,
+    InvoiceTax,
     InvoiceUsage,
     Period,
+    TaxCategory,
 )
 from billing.models.ledger import Entry, Payment, Posting
 from billing.models.prices import Plan, PriceBook, PriceBookVersion, Rate
@@ -22,6 +24,7 @@ __all__ = [
     "InvoiceCounter",
     "InvoiceDocument",
     "InvoiceLine",
+    "InvoiceTax",
     "InvoiceUsage",
     "Payment",
     "Period",
@@ -31,5 +34,6 @@ __all__ = [
     "PriceBookVersion",
     "Rate",
     "Seller",
+    "TaxCategory",
     "WalletCredit",
 ]

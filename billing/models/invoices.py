@@ -5,8 +5,20 @@ from decimal import Decimal
 from django.db import models
 from django.db.models import F, Q
 
+from metering.usage import ServiceTier
 from money.fields import CurrencyField, MoneyAmountField
 from tenants.models import Tenant
+
+
+class TaxCategory(models.TextChoices):
+    """The categories of UNCL5305 that EN 16931 knows and a seller of tokens meets."""
+
+    STANDARD = "S", "standard"
+    ZERO = "Z", "zero rate"
+    EXEMPT = "E", "exempt"
+    REVERSE_CHARGE = "AE", "reverse charge"
+    EXPORT = "G", "export outside the EU"
+    OUT_OF_SCOPE = "O", "out of scope"
 
 
 class Period(models.Model):
@@ -36,17 +48,29 @@ class Period(models.Model):
 
 
 class Invoice(models.Model):
-    """The document of one period. A draft has no number; a final invoice never changes."""
+    """The document of one period, or a credit note over one. A draft has no number; a final one never changes.
+
+    The amounts of a credit note are above zero: it takes back so much of the invoice that it `corrects`.
+    """
+
+    class Kind(models.TextChoices):
+        INVOICE = "invoice"
+        CREDIT_NOTE = "credit_note", "credit note"
 
     class Status(models.TextChoices):
         DRAFT = "draft"
         FINAL = "final"
 
+    kind = models.CharField(max_length=16, choices=Kind, default=Kind.INVOICE)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="invoices")
-    period = models.OneToOneField(Period, on_delete=models.PROTECT, related_name="invoice")
+    period = models.ForeignKey(Period, on_delete=models.PROTECT, related_name="invoices")
     ordinal = models.PositiveIntegerField(
-        help_text="The tenant's first, second, ... invoice; closings take turns by it."
+        null=True, help_text="The tenant's first, second, ... invoice; closings take turns by it."
     )
+    corrects = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, related_name="credit_notes", help_text="Of a credit note."
+    )
+    reason = models.CharField(max_length=300, blank=True, help_text="Of a credit note: why it was given.")
     status = models.CharField(max_length=8, choices=Status, default=Status.DRAFT)
     number = models.CharField(max_length=40, null=True, unique=True)
     issued_on = models.DateField(null=True)
@@ -56,12 +80,14 @@ class Invoice(models.Model):
     closed_early = models.BooleanField(default=False)
     seller = models.JSONField(help_text="The seller at the time, whole.")
     buyer = models.JSONField(help_text="The tenant's legal entity at the time, whole.")
+    language = models.CharField(max_length=8, default="en")
     currency = CurrencyField()
     net = MoneyAmountField()
     tax_rate_percent = models.DecimalField(max_digits=5, decimal_places=2)
     tax_note = models.CharField(max_length=300, blank=True)
     tax = MoneyAmountField()
     gross = MoneyAmountField()
+    prepaid = MoneyAmountField(default=0, help_text="How much of the gross amount the tenant's wallet paid.")
     created_at = models.DateTimeField()
 
     open_amount: Decimal | None  # What the ledger says is still owed, where `balances.with_open_amount` adds it.
@@ -70,6 +96,12 @@ class Invoice(models.Model):
         ordering = ["-created_at", "-id"]
         constraints = [
             models.UniqueConstraint(fields=["tenant", "ordinal"], name="invoice_ordinal"),
+            models.UniqueConstraint(fields=["period"], condition=Q(kind="invoice"), name="invoice_once_in_period"),
+            models.CheckConstraint(
+                condition=Q(kind="invoice", corrects=None, ordinal__isnull=False)
+                | Q(kind="credit_note", corrects__isnull=False, ordinal=None) & ~Q(reason=""),
+                name="invoice_or_credit_note",
+            ),
             models.CheckConstraint(condition=Q(gross=F("net") + F("tax")), name="invoice_adds_up"),
             models.CheckConstraint(
                 condition=Q(status="draft", number__isnull=True)
@@ -89,21 +121,39 @@ class Invoice(models.Model):
 
 
 class InvoiceLine(models.Model):
-    """One printed line: a quantity at one rate, rounded once to what can be paid."""
+    """One printed line: a quantity at one rate or a sum that the plan asks, rounded once to what can be paid."""
 
+    class Kind(models.TextChoices):
+        USAGE = "usage"
+        FEE = "fee"
+        INCLUDED = "included"
+        DISCOUNT = "discount"
+        COUPON = "coupon"
+        MINIMUM = "minimum"
+        COMMITMENT = "commitment"
+        MAXIMUM = "maximum"
+        GRANT = "grant"
+        CREDIT = "credit"
+
+    kind = models.CharField(max_length=16, choices=Kind, default=Kind.USAGE)
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines")
     position = models.PositiveIntegerField()
     description = models.TextField()
     month = models.DateField(help_text="First day of the month that the usage belongs to.")
     is_correction = models.BooleanField(help_text="Usage of an earlier month, recorded after that month's closing.")
-    project_id = models.BigIntegerField()
-    project = models.CharField(max_length=200)
-    offering = models.TextField()
-    unit = models.TextField()
+    project_id = models.BigIntegerField(null=True, help_text="None where it is the tenant's as a whole.")
+    project = models.CharField(max_length=200, blank=True)
+    offering = models.TextField(blank=True)
+    grade = models.TextField(default="", blank=True)
+    service_tier = models.TextField(default=ServiceTier.STANDARD)
+    unit = models.TextField(blank=True)
     quantity = models.BigIntegerField()
     unit_amount = MoneyAmountField()
     per = models.BigIntegerField()
+    exact = MoneyAmountField(help_text="The amount before it was rounded.")
     amount = MoneyAmountField()
+    tax_category = models.CharField(max_length=2, choices=TaxCategory, default=TaxCategory.STANDARD)
+    tax_rate_percent = models.DecimalField(max_digits=5, decimal_places=2, default=0)
     service_start = models.DateTimeField()
     service_end = models.DateTimeField()
 
@@ -113,6 +163,26 @@ class InvoiceLine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.position}. {self.description}"
+
+
+class InvoiceTax(models.Model):
+    """The tax on all lines of one category and rate, rounded once."""
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="taxes")
+    category = models.CharField(max_length=2, choices=TaxCategory)
+    rate_percent = models.DecimalField(max_digits=5, decimal_places=2)
+    net = MoneyAmountField(help_text="The sum of these lines.")
+    tax = MoneyAmountField()
+    reason = models.CharField(max_length=300, blank=True, help_text="Why no tax is due, where none is.")
+
+    class Meta:
+        ordering = ["invoice", "category", "rate_percent"]
+        constraints = [
+            models.UniqueConstraint(fields=["invoice", "category", "rate_percent"], name="tax_once_in_invoice")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.category} {self.rate_percent} %"
 
 
 class InvoiceUsage(models.Model):
@@ -125,6 +195,8 @@ class InvoiceUsage(models.Model):
     api_key_id = models.BigIntegerField()
     offering = models.TextField()
     deployment = models.TextField()
+    grade = models.TextField(default="", blank=True)
+    service_tier = models.TextField(default=ServiceTier.STANDARD)
     unit = models.TextField()
     quantity = models.BigIntegerField()
 
@@ -138,6 +210,8 @@ class InvoiceUsage(models.Model):
                     "api_key_id",
                     "offering",
                     "deployment",
+                    "grade",
+                    "service_tier",
                     "unit",
                     "invoice",
                 ],
