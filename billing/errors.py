@@ -10,6 +10,7 @@ BillingError                 `field` names what to put right
 ├── ClosingRefused
 │   ├── MonthIsNotOver
 │   ├── EarlierMonthIsOpen
+│   ├── DraftIsOpen
 │   ├── UsageIsNotFolded
 │   ├── UsageIsNotPriced
 │   ├── NothingToInvoice
@@ -29,6 +30,8 @@ BillingError                 `field` names what to put right
     ├── ReasonIsMissing
     └── PaymentIsReversed
 """
+
+from datetime import date
 
 
 class BillingError(Exception):
@@ -81,6 +84,14 @@ class MonthIsNotOver(ClosingRefused):
 class EarlierMonthIsOpen(ClosingRefused):
     """There is usage of an earlier month that was never closed. Close months in their order."""
 
+    def __init__(self, message: str, open_month: date) -> None:
+        super().__init__(message)
+        self.open_month = open_month
+
+
+class DraftIsOpen(ClosingRefused):
+    """An earlier month has a draft that is not final yet. Close months in their order."""
+
 
 class UsageIsNotFolded(ClosingRefused):
     """Usage has been shipped and is not yet in the buckets. The worker folds it in seconds: try again."""
@@ -113,7 +124,7 @@ class CurrencyIsNotTheTenants(ClosingRefused):
 
 
 class TooManyClosings(ClosingRefused):
-    """Other closings of this tenant kept coming in between. Try again."""
+    """Another closing or preview of this tenant is at work. Try again."""
 
     field = "tenant"
 

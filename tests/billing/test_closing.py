@@ -9,15 +9,17 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from billing import annex, assembly, closing, finalising, ledger
+from billing import annex, assembly, closing, drafting, finalising, ledger, turns
 from billing.errors import (
     BuyerIsIncomplete,
     ClosingRefused,
     CurrencyIsNotTheTenants,
+    DraftIsOpen,
     EarlierMonthIsOpen,
     MonthIsNotOver,
     NothingToInvoice,
     SellerIsUnclear,
+    TooManyClosings,
     UsageIsNotFolded,
     UsageIsNotPriced,
 )
@@ -32,6 +34,7 @@ from billing.models import (
     Posting,
     Seller,
 )
+from billing.turns import turn_of
 from metering.models import Backfill, Batch, Bucket
 from tenants.models import Project, Tenant
 from tests.billing.samples import DECEMBER, LLAMA, NOVEMBER, OCTOBER_LAST, add_usage
@@ -222,6 +225,54 @@ def test_usage_that_is_not_folded_yet_blocks_the_invoice(priced: Person) -> None
     assert closing.close(priced.tenant, MONTH, now=DECEMBER).number == "TW-2026-000001"
 
 
+def kept_draft(tenant: Tenant, month: date, now: datetime) -> Invoice:
+    """What a closing leaves that is killed before it numbers its draft."""
+    with turn_of(tenant):
+        return closing.drafted(tenant, month, now=now)
+
+
+def test_usage_that_comes_while_a_draft_waits_is_taken_in(priced: Person) -> None:
+    add_usage(priced.project, NOVEMBER, "output", 1_000_000)
+    first = kept_draft(priced.tenant, MONTH, DECEMBER)
+    add_usage(priced.project, NOVEMBER, "output", 500_000)
+    later = DECEMBER + timedelta(hours=5)
+    invoice = closing.close(priced.tenant, MONTH, now=later)
+    assert (first.gross, invoice.gross, invoice.period.cutoff) == (Decimal("2.86"), Decimal("4.28"), later)
+    assert invoiced() == {"output": 1_500_000}
+    assert Invoice.objects.count() == Period.objects.count() == 1
+
+
+def test_a_draft_whose_usage_was_taken_back_is_kept_no_longer(priced: Person) -> None:
+    bucket = add_usage(priced.project, NOVEMBER, "output", 1_000_000)
+    kept_draft(priced.tenant, MONTH, DECEMBER)
+    bucket.quantity = 0
+    bucket.save()
+    with pytest.raises(NothingToInvoice):
+        closing.close(priced.tenant, MONTH, now=DECEMBER)
+    assert nothing_is_left()
+
+
+def test_a_month_is_not_closed_before_the_draft_of_an_earlier_one(priced: Person) -> None:
+    add_usage(priced.project, OCTOBER_LAST, "output", 1_000_000)
+    add_usage(priced.project, NOVEMBER, "output", 2_000_000)
+    kept_draft(priced.tenant, date(2026, 10, 1), DECEMBER)
+    with pytest.raises(DraftIsOpen, match="acme has a draft of 2026-10"):
+        closing.close(priced.tenant, MONTH, now=DECEMBER)
+    assert closing.close(priced.tenant, date(2026, 10, 1), now=DECEMBER).number == "TW-2026-000001"
+    assert closing.close(priced.tenant, MONTH, now=DECEMBER).number == "TW-2026-000002"
+
+
+def test_a_closing_does_not_wait_for_ever_behind_another(priced: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "TURN_TIMEOUT_S", 0.05)
+
+    def closing_meanwhile() -> None:
+        with pytest.raises(TooManyClosings):
+            closing.close(priced.tenant, MONTH, now=DECEMBER)
+
+    with turn_of(priced.tenant):
+        at_once(closing_meanwhile)
+
+
 def test_a_month_without_usage_makes_no_invoice(priced: Person) -> None:
     with pytest.raises(NothingToInvoice, match="acme has no usage left"):
         closing.close(priced.tenant, MONTH, now=DECEMBER)
@@ -281,7 +332,7 @@ class Killed(BaseException):
     """The process ends here: nothing may catch it."""
 
 
-DRAFTING = [(closing, "_new_invoice"), (annex, "cover_due_usage"), (assembly, "assemble"), (closing, "_rated")]
+DRAFTING = [(drafting, "_new_invoice"), (annex, "cover_due_usage"), (assembly, "assemble"), (drafting, "_rated")]
 FINALISING = [(closing, "finalise"), (finalising, "_queue"), (finalising, "_number"), (finalising, "next_number")]
 BOOKING = [(ledger, "book_invoice"), (ledger, "_book")]
 
