@@ -21,7 +21,7 @@ from rest_framework.viewsets import ReadOnlyModelViewSet
 from billing import balances, closing
 from billing.documents.issue import pdf_of
 from billing.errors import BillingError
-from billing.models import Invoice, InvoiceLine, Payment, PriceBook, PriceBookVersion, Rate
+from billing.models import Invoice, InvoiceLine, InvoiceTax, Payment, PriceBook, PriceBookVersion, Rate
 from billing.periods import NotAMonth, parse_month
 from money.amount import decimals
 from tenants.models import Tenant
@@ -41,7 +41,7 @@ class Refused(APIException):
 class PaidAmount(serializers.ReadOnlyField):
     """An amount that can be paid, with the decimals of its invoice's currency."""
 
-    def get_attribute(self, instance: Invoice | InvoiceLine | Payment) -> str | None:
+    def get_attribute(self, instance: Invoice | InvoiceLine | InvoiceTax | Payment) -> str | None:
         invoice = instance if isinstance(instance, Invoice) else instance.invoice
         amount = super().get_attribute(instance)
         return None if amount is None else f"{amount:.{decimals(invoice.currency)}f}"
@@ -73,9 +73,22 @@ class InvoiceLineSerializer(serializers.ModelSerializer[InvoiceLine]):
             "unit_amount",
             "per",
             "amount",
+            "tax_category",
+            "tax_rate_percent",
             "service_start",
             "service_end",
         ]
+
+
+class InvoiceTaxSerializer(serializers.ModelSerializer[InvoiceTax]):
+    """The tax on all lines of one category (of UNCL5305) and rate."""
+
+    net = PaidAmount()
+    tax = PaidAmount()
+
+    class Meta:
+        model = InvoiceTax
+        fields = ["category", "rate_percent", "net", "tax", "reason"]
 
 
 class InvoiceSummarySerializer(serializers.ModelSerializer[Invoice]):
@@ -102,8 +115,6 @@ class InvoiceSummarySerializer(serializers.ModelSerializer[Invoice]):
             "due_on",
             "currency",
             "net",
-            "tax_rate_percent",
-            "tax_note",
             "tax",
             "gross",
             "open_amount",
@@ -115,6 +126,7 @@ class InvoiceSerializer(InvoiceSummarySerializer):
     service_start = serializers.DateTimeField(source="period.start", read_only=True)
     service_end = serializers.DateTimeField(source="period.end", read_only=True)
     recorded_until = serializers.DateTimeField(source="period.cutoff", read_only=True)
+    taxes = InvoiceTaxSerializer(many=True, read_only=True)
     lines = InvoiceLineSerializer(many=True, read_only=True)
 
     class Meta(InvoiceSummarySerializer.Meta):
@@ -127,6 +139,7 @@ class InvoiceSerializer(InvoiceSummarySerializer):
             "closed_early",
             "seller",
             "buyer",
+            "taxes",
             "lines",
         ]
 

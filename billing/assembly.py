@@ -1,8 +1,9 @@
 """Turns rated usage into the lines and totals of a draft."""
 
+from billing import taxation
 from billing.errors import CurrencyIsNotTheTenants, NothingToInvoice
 from billing.models import Invoice, InvoiceLine
-from billing.rating import RatedLine, print_order, tax_on
+from billing.rating import RatedLine, print_order
 from billing.wording import line_description
 from money.amount import Money
 from tenants.models import Project
@@ -14,9 +15,9 @@ def assemble(invoice: Invoice, rated: list[RatedLine]) -> None:
     names = dict(Project.objects.filter(tenant=invoice.tenant).values_list("id", "name"))
     ordered = sorted(rated, key=lambda line: _order(invoice, line, names[line.project_id]))
     lines = [_line(invoice, position, line, names[line.project_id]) for position, line in enumerate(ordered, start=1)]
+    tax = taxation.tax_lines(invoice, lines)
     InvoiceLine.objects.bulk_create(lines, batch_size=1000)
     net = sum((line.amount.rounded() for line in rated), Money.zero(invoice.currency))
-    tax = tax_on(net, invoice.tax_rate_percent)
     invoice.net, invoice.tax, invoice.gross = net.decimal, tax.decimal, (net + tax).decimal
     invoice.save(update_fields=["net", "tax", "gross"])
 
@@ -55,7 +56,6 @@ def _line(invoice: Invoice, position: int, line: RatedLine, project: str) -> Inv
         per=line.price.per,
         exact=line.amount.decimal,
         amount=line.amount.rounded().decimal,
-        tax_rate_percent=invoice.tax_rate_percent,
         service_start=line.first_start,
         service_end=line.last_end,
     )

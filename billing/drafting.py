@@ -97,8 +97,6 @@ def _new_invoice(tenant: Tenant, period: periods.Month, now: datetime) -> Invoic
         buyer=msgspec.to_builtins(parties.buyer(tenant)),
         currency=tenant.currency,
         net=0,
-        tax_rate_percent=tenant.tax_rate_percent,
-        tax_note=tenant.tax_note,
         tax=0,
         gross=0,
         created_at=now,

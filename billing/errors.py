@@ -16,6 +16,7 @@ BillingError                 `field` names what to put right
 │   ├── NothingToInvoice
 │   ├── SellerIsUnclear
 │   ├── BuyerIsIncomplete
+│   ├── TaxIsUnclear
 │   ├── CurrencyIsNotTheTenants
 │   └── TooManyClosings
 ├── InvoiceIsADraft
@@ -115,6 +116,12 @@ class BuyerIsIncomplete(ClosingRefused):
     """The tenant lacks what the law wants on an invoice: legal name, address and country."""
 
     field = "tenant"
+
+
+class TaxIsUnclear(ClosingRefused):
+    """No rule says how the tenant's usage is taxed. Enter its tax rate, or the rate of its country."""
+
+    field = "tax_rate_percent"
 
 
 class CurrencyIsNotTheTenants(ClosingRefused):

@@ -16,6 +16,7 @@ class SellerCopy(msgspec.Struct, frozen=True):
     email: str
     payment_terms_days: int
     invoice_prefix: str
+    in_one_stop_shop: bool
 
 
 class BuyerCopy(msgspec.Struct, frozen=True):

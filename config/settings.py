@@ -201,7 +201,12 @@ REST_FRAMEWORK = {
     "PAGE_SIZE": 100,
     "COERCE_DECIMAL_TO_STRING": True,
 }
-SPECTACULAR_SETTINGS = {"TITLE": "Tokenworks office API", "VERSION": "0.1.0", "SERVE_INCLUDE_SCHEMA": False}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Tokenworks office API",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {"TaxCategory": "billing.models.TaxCategory"},  # It stands in fields of two names.
+}
 UNFOLD = {
     "SITE_TITLE": "Tokenworks",
     "SITE_HEADER": "Tokenworks",

@@ -58,6 +58,7 @@ def new_tenant(slug: str, **fields: object) -> registry.IssuedKey:
         "legal_name": f"{slug.capitalize()} GmbH",
         "address_lines": "Musterstraße 1\n10115 Berlin",
         "country": "DE",
+        "tax_rate_percent": "0",
         "invoice_email": f"billing@{slug}.example",
     }
     return registry.admit(Tenant(**{**given, **fields}))

@@ -126,7 +126,7 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
 
     @admin.display(description="Tax")
     def tax_amount(self, invoice: Invoice) -> str:
-        return f"{figures.amount(invoice.tax, invoice.currency)} ({invoice.tax_rate_percent:f} %)"
+        return figures.amount(invoice.tax, invoice.currency)
 
     @admin.display(description="Document")
     def pdf(self, invoice: Invoice) -> str:

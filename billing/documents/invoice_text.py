@@ -27,10 +27,10 @@ def invoice_text(invoice: Invoice) -> InvoiceText:
         groups=_groups(invoice),
         sums=[
             ("Net amount", _money(invoice, invoice.net)),
-            (f"Tax {invoice.tax_rate_percent.normalize():f} %", _money(invoice, invoice.tax)),
+            *((f"Tax {of.rate_percent.normalize():f} %", _money(invoice, of.tax)) for of in invoice.taxes.all()),
         ],
         total=("Amount due", _money(invoice, invoice.gross)),
-        tax_note=invoice.tax_note,
+        tax_note=" ".join(of.reason for of in invoice.taxes.all() if of.reason),
         payment=_payment(invoice),
         bank=_lines(seller["bank_details"]),
         summary=_summary(invoice),

@@ -14,6 +14,7 @@ from billing.models.invoices import (
 from billing.models.ledger import Entry, Payment, Posting
 from billing.models.prices import Plan, PriceBook, PriceBookVersion, Rate
 from billing.models.seller import Seller
+from billing.models.tax import TaxExemption, TaxRate
 from billing.models.wallets import BudgetNotice, WalletCredit
 
 __all__ = [
@@ -35,5 +36,7 @@ __all__ = [
     "Rate",
     "Seller",
     "TaxCategory",
+    "TaxExemption",
+    "TaxRate",
     "WalletCredit",
 ]

@@ -83,9 +83,7 @@ class Invoice(models.Model):
     language = models.CharField(max_length=8, default="en")
     currency = CurrencyField()
     net = MoneyAmountField()
-    tax_rate_percent = models.DecimalField(max_digits=5, decimal_places=2)
-    tax_note = models.CharField(max_length=300, blank=True)
-    tax = MoneyAmountField()
+    tax = MoneyAmountField(help_text="The sum of its taxes.")
     gross = MoneyAmountField()
     prepaid = MoneyAmountField(default=0, help_text="How much of the gross amount the tenant's wallet paid.")
     created_at = models.DateTimeField()
@@ -173,12 +171,17 @@ class InvoiceTax(models.Model):
     rate_percent = models.DecimalField(max_digits=5, decimal_places=2)
     net = MoneyAmountField(help_text="The sum of these lines.")
     tax = MoneyAmountField()
-    reason = models.CharField(max_length=300, blank=True, help_text="Why no tax is due, where none is.")
+    reason = models.TextField(blank=True, help_text="Why no tax is due, where none is.")
 
     class Meta:
         ordering = ["invoice", "category", "rate_percent"]
         constraints = [
-            models.UniqueConstraint(fields=["invoice", "category", "rate_percent"], name="tax_once_in_invoice")
+            models.UniqueConstraint(fields=["invoice", "category", "rate_percent"], name="tax_once_in_invoice"),
+            models.CheckConstraint(
+                condition=Q(category="S", rate_percent__gt=0) | Q(rate_percent=0, tax=0) & ~Q(category="S"),
+                name="tax_at_standard_rate_only",
+            ),
+            models.CheckConstraint(condition=Q(category__in=["S", "Z"]) | ~Q(reason=""), name="tax_none_with_reason"),
         ]
 
     def __str__(self) -> str:

@@ -1,9 +1,11 @@
 """The operator's legal entity, as it stands on invoices."""
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 
 from tenants.models import COUNTRY
+from tenants.tax_numbers import NotATaxNumber, checked
 
 PREFIX = RegexValidator(r"^[A-Z0-9]{1,8}\Z", "Give up to eight capital letters and digits, such as TW.")
 
@@ -14,7 +16,13 @@ class Seller(models.Model):
     legal_name = models.CharField(max_length=200)
     address_lines = models.TextField(help_text="Street, postal code and town, one a line.")
     country = models.CharField(max_length=2, validators=[COUNTRY])
-    tax_number = models.CharField(max_length=40)
+    tax_number = models.CharField(max_length=40, help_text="The VAT id where there is one, such as DE811907980.")
+    in_one_stop_shop = models.BooleanField(
+        default=True,
+        verbose_name="in the One Stop Shop",
+        help_text="Buyers without a VAT id in other EU countries pay their own country's rate. Without a tick they pay"
+        " the seller's, which the law allows below EUR 10,000 a year (Art. 59c of Directive 2006/112/EC).",
+    )
     bank_details = models.TextField(help_text="How to pay: account holder, bank, IBAN and BIC, one a line.")
     email = models.EmailField(help_text="Whom the buyer asks about an invoice.")
     payment_terms_days = models.PositiveSmallIntegerField(default=14, validators=[MaxValueValidator(365)])
@@ -31,3 +39,9 @@ class Seller(models.Model):
 
     def __str__(self) -> str:
         return self.legal_name
+
+    def clean(self) -> None:
+        try:
+            self.tax_number = checked(self.country, self.tax_number)
+        except NotATaxNumber as refusal:
+            raise ValidationError({"tax_number": str(refusal)}) from refusal

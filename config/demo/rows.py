@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from billing import publishing
+from billing import publishing, standard_rates
 from billing.models import PriceBook, PriceBookVersion, Rate, Seller
 from inference import catalogue
 from inference.models import Pool, Worker
@@ -56,7 +56,6 @@ TENANTS: Sequence[dict[str, Any]] = (
         "address_lines": "Musterstraße 12\n10115 Berlin",
         "country": "DE",
         "tax_number": "DE136695976",
-        "tax_rate_percent": Decimal("19.00"),
         "time_zone": "Europe/Berlin",
         "invoice_email": "invoices@acme.example",
     },
@@ -66,7 +65,6 @@ TENANTS: Sequence[dict[str, Any]] = (
         "legal_name": "Umbrella Research, Inc.",
         "address_lines": "1 Market Street\nSan Francisco, CA 94105",
         "country": "US",
-        "tax_note": "Export of services: not subject to VAT.",
         "time_zone": "America/Los_Angeles",
         "invoice_email": "ap@umbrella.example",
     },
@@ -84,6 +82,7 @@ class DemoTenant:
 def lay_out(ports: Mapping[str, int]) -> list[DemoTenant]:
     """Enter everything and return this run's tenants. `ports` says where each pool's simulator listens, by slug."""
     now = timezone.now()
+    standard_rates.enter()
     for pool in POOLS:
         _pool(pool, ports[pool.slug])
     Seller.objects.get_or_create(

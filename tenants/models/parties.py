@@ -10,6 +10,8 @@ from django.db.models import Func
 from django.db.models.lookups import Exact
 from django.utils import timezone
 
+from tenants.tax_numbers import NotATaxNumber, checked
+
 CURRENCY = RegexValidator(r"^[A-Z]{3}\Z", "Give the three letters of ISO 4217, such as EUR.")
 COUNTRY = RegexValidator(r"^[A-Z]{2}\Z", "Give the two letters of ISO 3166, such as DE.")
 
@@ -41,11 +43,20 @@ class Tenant(models.Model):
     legal_name = models.CharField(max_length=200)
     address_lines = models.TextField(help_text="Street, postal code and town, one a line.")
     country = models.CharField(max_length=2, validators=[COUNTRY])
-    tax_number = models.CharField(max_length=40, blank=True)
-    tax_rate_percent = models.DecimalField(
-        max_digits=5, decimal_places=2, default=0, validators=[MinValueValidator(0), MaxValueValidator(100)]
+    tax_number = models.CharField(
+        max_length=40, blank=True, help_text="The VAT id where there is one, such as DE136695976: it decides the tax."
     )
-    tax_note = models.CharField(max_length=300, blank=True, help_text="Why no tax is due, where none is.")
+    tax_rate_percent = models.DecimalField(
+        max_digits=5,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text="Leave it empty, and the law's rules decide. What is entered here goes before them.",
+    )
+    tax_note = models.CharField(
+        max_length=300, blank=True, help_text="Of a rate of 0 that is entered: why no tax is due, as it is printed."
+    )
     invoice_email = models.EmailField()
     language = models.CharField(max_length=8, default="en")
     prepaid = models.BooleanField(default=False, help_text="May use what its wallet holds, and no more.")
@@ -67,6 +78,12 @@ class Tenant(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        try:
+            self.tax_number = checked(self.country, self.tax_number)
+        except NotATaxNumber as refusal:
+            raise ValidationError({"tax_number": str(refusal)}) from refusal
 
 
 class Project(models.Model):

@@ -33,8 +33,6 @@ def test_a_tenant_lists_its_invoices(invoice: Invoice, priced: Person) -> None:
         "due_on": "2026-12-15",
         "currency": "USD",
         "net": "10.84",
-        "tax_rate_percent": "19.00",
-        "tax_note": "",
         "tax": "2.06",
         "gross": "12.90",
         "open_amount": "12.90",
@@ -47,6 +45,7 @@ def test_an_invoice_shows_its_lines_and_parties(invoice: Invoice, priced: Person
     assert shown["buyer"]["legal_name"] == "Acme GmbH"
     assert shown["seller"]["tax_number"] == "DE811907980"
     assert shown["service_end"] == "2026-11-30T23:00:00Z"
+    assert shown["taxes"] == [{"category": "S", "rate_percent": "19.00", "net": "10.84", "tax": "2.06", "reason": ""}]
     [line] = shown["lines"]
     assert line["description"] == f"{LLAMA}, input tokens"
     assert (line["quantity"], line["unit_amount"], line["per"], line["amount"]) == (

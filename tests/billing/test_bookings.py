@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.bookings import Account, Leg, Legs, balance, countered, invoice_finalised, payment_received, wallet_paid_in
-from billing.rating import tax_on
+from billing.tax import tax_on
 from money.amount import Money
 
 CURRENCIES = st.sampled_from(["USD", "EUR", "JPY", "KWD"])

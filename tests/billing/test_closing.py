@@ -91,7 +91,7 @@ def test_an_invoice_copies_both_parties_whole(priced: Person, seller: Seller) ->
     again = Invoice.objects.get(pk=invoice.pk)
     assert again.buyer["legal_name"] == "Acme GmbH"
     assert again.seller["legal_name"] == seller.legal_name
-    assert (again.tax_rate_percent, again.due_on) == (Decimal("19.00"), date(2026, 12, 15))
+    assert (again.taxes.get().rate_percent, again.due_on) == (Decimal("19.00"), date(2026, 12, 15))
 
 
 def test_usage_of_keys_and_deployments_is_summed_into_one_line(priced: Person) -> None:
