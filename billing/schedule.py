@@ -4,11 +4,19 @@ from typing import Any
 
 from celery.schedules import crontab
 
+# Short turns: folding and the counting of budgets, which wait in the same queue, come in between.
+CLOSE_EVERY_S = 2
+CLOSE_FOR_S = 1.5
 DELIVER_EVERY_S = 60
 COUNT_BUDGETS_EVERY_S = 2
 NOTIFY_EVERY_S = 10
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "billing: work the closing runs": {
+        "task": "billing.tasks.start_closers",
+        "schedule": CLOSE_EVERY_S,
+        "options": {"expires": CLOSE_EVERY_S},
+    },
     "billing: deliver invoices": {
         "task": "billing.tasks.deliver_pending",
         "schedule": DELIVER_EVERY_S,

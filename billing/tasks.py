@@ -1,8 +1,21 @@
 """Celery tasks of billing. Each may run twice, or beside itself."""
 
 from celery import shared_task
+from django.conf import settings
 
-from billing import budgets, delivery, ledger_check, notices
+from billing import budgets, delivery, ledger_check, notices, runs
+from billing.schedule import CLOSE_EVERY_S, CLOSE_FOR_S
+
+
+@shared_task
+def start_closers() -> None:
+    for _ in range(runs.due(settings.TOKENWORKS_CLOSING_AT_ONCE)):
+        work_closings.apply_async(expires=CLOSE_EVERY_S)
+
+
+@shared_task
+def work_closings() -> None:
+    runs.work(time_s=CLOSE_FOR_S)
 
 
 @shared_task

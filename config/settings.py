@@ -118,6 +118,15 @@ TOKENWORKS_ENGINE_DRIFT_PERCENT = env.integer("TOKENWORKS_ENGINE_DRIFT_PERCENT",
 # How many tokens apart they may be whatever the percentage, for an hour with little traffic.
 TOKENWORKS_ENGINE_DRIFT_TOKENS = env.integer("TOKENWORKS_ENGINE_DRIFT_TOKENS", 50_000, minimum=0, maximum=10**12)
 
+# How many hours after the end of a tenant's month its draft takes in usage that comes late, where a run closes it.
+TOKENWORKS_CLOSING_GRACE_HOURS = env.integer("TOKENWORKS_CLOSING_GRACE_HOURS", 24, minimum=0, maximum=720)
+# A run parks an invoice for approval that is so many times the tenant's last, or more; 0: none.
+TOKENWORKS_CLOSING_JUMP_TIMES = env.integer("TOKENWORKS_CLOSING_JUMP_TIMES", 10, minimum=0, maximum=1_000_000)
+# But none that is over less than this, in whole units of its currency.
+TOKENWORKS_CLOSING_JUMP_FROM = env.integer("TOKENWORKS_CLOSING_JUMP_FROM", 100, minimum=0, maximum=10**12)
+# How many workers close months at once, while other tasks wait for the rest.
+TOKENWORKS_CLOSING_AT_ONCE = env.integer("TOKENWORKS_CLOSING_AT_ONCE", 2, minimum=1, maximum=1_000)
+
 # Mail: console:// prints it, smtp://user:password@host:port sends it (smtps:// with TLS from the first byte).
 TOKENWORKS_EMAIL_URL = env.url("TOKENWORKS_EMAIL_URL", "console://", ("console", "smtp", "smtps", "file"))
 DEFAULT_FROM_EMAIL = env.text("TOKENWORKS_EMAIL_FROM", "billing@localhost")

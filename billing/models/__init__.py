@@ -13,12 +13,15 @@ from billing.models.invoices import (
 )
 from billing.models.ledger import Entry, Payment, Posting
 from billing.models.prices import Plan, PriceBook, PriceBookVersion, Rate
+from billing.models.runs import ClosingItem, ClosingRun
 from billing.models.seller import Seller
 from billing.models.tax import TaxExemption, TaxRate
 from billing.models.wallets import BudgetNotice, WalletCredit
 
 __all__ = [
     "BudgetNotice",
+    "ClosingItem",
+    "ClosingRun",
     "Delivery",
     "Entry",
     "Invoice",

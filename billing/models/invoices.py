@@ -135,6 +135,9 @@ class InvoiceLine(models.Model):
 
     kind = models.CharField(max_length=16, choices=Kind, default=Kind.USAGE)
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines")
+    corrects = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, related_name="credits", help_text="Of a credit note: which line."
+    )
     position = models.PositiveIntegerField()
     description = models.TextField()
     month = models.DateField(help_text="First day of the month that the usage belongs to.")
@@ -157,7 +160,14 @@ class InvoiceLine(models.Model):
 
     class Meta:
         ordering = ["invoice", "position"]
-        constraints = [models.UniqueConstraint(fields=["invoice", "position"], name="line_position")]
+        constraints = [
+            models.UniqueConstraint(fields=["invoice", "position"], name="line_position"),
+            models.UniqueConstraint(fields=["invoice", "corrects"], name="line_credited_once_in_a_note"),
+            models.CheckConstraint(
+                condition=Q(kind="credit", corrects__isnull=False) | ~Q(kind="credit") & Q(corrects=None),
+                name="line_credits_a_line",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.position}. {self.description}"
@@ -229,7 +239,7 @@ class InvoiceUsage(models.Model):
 class InvoiceCounter(models.Model):
     """The last invoice number handed out in a series and a year."""
 
-    series = models.CharField(max_length=8)
+    series = models.CharField(max_length=12)
     year = models.PositiveSmallIntegerField()
     last = models.PositiveIntegerField()
 
