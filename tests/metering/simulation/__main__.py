@@ -85,7 +85,11 @@ def print_table(made: "Runs", took_s: float) -> None:
     print(f"{made.seeds} seeds in {took_s:.0f} s, {made.seeds / took_s:.1f} seeds/s")
     risks = {"answered, and not synced yet when the power was cut": made.at_risk, "of these lost": made.lost}
     injected = dict.fromkeys((*MOST, *CONSEQUENCES), 0) | dict(made.injected)
-    for title, counted in (("Requests", dict(made.requests) | risks), ("Faults", injected)):
+    for title, counted in (
+        ("Requests", dict(made.requests) | risks),
+        ("Reports of sources", dict(made.reports)),
+        ("Faults", injected),
+    ):
         print(f"\n{title}")
         for name, times in counted.items():
             print(f"  {name:75} {times:10,}")

@@ -22,6 +22,7 @@ AT_STEPS = {
     "gateway killed": 0.06,
     "shipper killed": 0.04,
     "worker killed": 0.03,
+    "office killed": 0.04,
     "power cut": 0.06,
     "disk full": 0.04,
     "disk read-only": 0.03,

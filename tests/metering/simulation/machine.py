@@ -6,7 +6,19 @@ from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from unittest.mock import patch
 
-from metering import group_sync, journal, reader, recovery, rollup, segment_writer, segments, shipping
+from metering import (
+    backfills,
+    fold_soon,
+    group_sync,
+    ingest_rows,
+    journal,
+    reader,
+    recovery,
+    rollup,
+    segment_writer,
+    segments,
+    shipping,
+)
 from tests.metering.simulation.actors import Flag
 from tests.metering.simulation.disk import Calls, FaultyOs
 from tests.metering.simulation.stage import Task
@@ -23,9 +35,10 @@ def given_to_the_product(world: World) -> Iterator[None]:
     replaced = (
         *((module, "os", FaultyOs()) for module in (journal, segments, recovery, segment_writer, reader)),
         *((module, "time", clock) for module in (journal, segment_writer)),
-        *((module, "timezone", dates) for module in (shipping, rollup)),
+        *((module, "timezone", dates) for module in (shipping, rollup, ingest_rows, backfills)),
         (group_sync, "threading", threads),
         (segments, "uuid", ids),
+        (fold_soon, "_nudger", lambda: world.send_message),
     )
     with ExitStack() as stack:
         for module, name, value in replaced:

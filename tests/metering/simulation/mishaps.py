@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tests.metering.simulation.world import Node, World
 
 START_US = int(datetime(2026, 1, 31, 23, 0, tzinfo=UTC).timestamp()) * 1_000_000
+OFFICE_KILLED = "office killed"
 JUMP_MAX_US = 40 * 86_400 * 1_000_000
 
 
@@ -25,6 +26,7 @@ class Mishaps:
             ("gateway killed", lambda: world.kill(rng.choice(world.gateways).process)),
             ("shipper killed", lambda: world.kill(rng.choice(world.shippers).process)),
             ("worker killed", lambda: world.kill(rng.choice(world.workers).process)),
+            (OFFICE_KILLED, world.reporting.kill_an_office),
             ("power cut", lambda: self.cut_power(rng.choice(world.nodes))),
             ("disk full", self.fill_disk),
             ("disk read-only", self.lock_disk),
@@ -40,9 +42,10 @@ class Mishaps:
             gateway.lose_power()
         for gateway in node.gateways:
             self._world.kill(gateway.process)
-        workers = [worker.process for worker in self._world.workers]  # Elsewhere.
+        elsewhere = [worker.process for worker in self._world.workers]
+        elsewhere += [office.process for office in self._world.reporting.offices]
         for task in [task for task in self._world.stage.tasks if task.process.disk is node.disk]:
-            if task.process not in workers:
+            if task.process not in elsewhere:
                 self._world.kill(task.process)
         node.disk.cut_power()
 

@@ -40,6 +40,7 @@ class Runs:
         self.postgres = Postgres(restart)
         self.injected: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
+        self.reports: Counter[str] = Counter()
         self.at_risk = self.lost = 0
         self.seeds = 0
         self.took_s = 0.0
@@ -69,6 +70,7 @@ class Runs:
         self.took_s += time.perf_counter() - began
         self.injected += world.injected
         self.requests.update(request.state.value for request in world.requests)
+        self.reports.update(report.answer.value for report in world.reporting.reports())
         self.at_risk += sum(request.closed_at_risk for request in world.requests)
         self.lost += checks.lost_in_power_cuts(world)
         if wrong:

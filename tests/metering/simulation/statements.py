@@ -1,16 +1,18 @@
 """What every statement of a task passes: the pause before it, kills, and connections that Postgres ends."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.db.backends.signals import connection_created
 
 from tests.metering.simulation.disk import Calls
 from tests.metering.simulation.stage import Killed
 
+ENDED_WITHIN_S = 60
 LOCK_TIMEOUT_MS = 15  # Whoever holds the lock is paused, so that waiting for it longer is in vain.
 
 
@@ -29,8 +31,12 @@ class Postgres:
         self._control = psycopg.connect(**self._address, autocommit=True)
 
     def end(self, pid: int) -> None:
-        """End that connection, and wait until it has ended."""
-        self._control.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        """End that connection, and wait until it has ended. Postgres itself would look each 100 ms."""
+        self._control.execute("SELECT pg_terminate_backend(%s)", [pid])
+        deadline = time.monotonic() + ENDED_WITHIN_S
+        while self._control.execute("SELECT FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone() is not None:
+            assert time.monotonic() < deadline, f"the connection of {pid} does not end"
+            time.sleep(0.001)
 
     def restart(self) -> None:
         connection.close()  # Ours would find out, too.
@@ -92,6 +98,14 @@ def _perhaps_kill(fault: str) -> None:
 
 def _pid() -> int:
     return int(connection.connection.info.backend_pid)
+
+
+@contextmanager
+def limited_lock_wait() -> Iterator[None]:
+    """Of this thread alone, which is none of a task: OperationalError where somebody who is paused has the lock."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
+        yield
 
 
 def limit_lock_waits(**given: Any) -> None:

@@ -15,7 +15,8 @@ from tests.metering.simulation import clean
 from tests.metering.simulation.actors import Gateway, Request, ShipperProcess, State, Worker, answer, new_request
 from tests.metering.simulation.disk import Disk, FaultyOs
 from tests.metering.simulation.faults import Faults
-from tests.metering.simulation.mishaps import START_US, Mishaps
+from tests.metering.simulation.mishaps import OFFICE_KILLED, START_US, Mishaps
+from tests.metering.simulation.sources import Reporting
 from tests.metering.simulation.stage import Process, Stage, Task
 from tests.metering.simulation.statements import Postgres
 
@@ -23,6 +24,7 @@ STEP_US = 30_000_000
 STEPS = (25, 70)
 RESTART_EVERY = 40  # Seeds; it takes as long as ten of them.
 LOOKS = 0.03
+WITH_SOURCES = 0.35  # Of the seeds.
 BEATS_AT_REST = 5  # One finds a broken connection, and the next one folds.
 
 
@@ -69,6 +71,11 @@ class World:
         self.shippers = [shipper for node in self.nodes for shipper in node.shippers]
         self.mishaps = Mishaps(self)
         self.workers = [Worker(self, f"worker-{number}") for number in (1, 2)]
+        self.reporting = Reporting(self, self._has_sources(favoured))
+
+    def _has_sources(self, favoured: Collection[str]) -> bool:
+        """A world that is to show a fault elsewhere has none: their calls take the turns of others."""
+        return OFFICE_KILLED in favoured or (not favoured and self.rng.random() < WITH_SOURCES)
 
     def _node(self, name: str) -> Node:
         (self.folder / name).mkdir()
@@ -142,6 +149,7 @@ class World:
             (self._deliver_message, 5),
             (self._beat, 1),
             (self._stop_gateway, 1),
+            (self.reporting.call, 60 if self.reporting.sources else 0),
         ]
 
     def _begin_requests(self) -> None:
@@ -248,6 +256,7 @@ class World:
         for gateway in self.gateways:
             for deed in (["close"] if gateway.journal is not None else []) + ["start", "close"]:
                 self._finish(gateway.start() if deed == "start" else gateway.enter(deed))
+        self.reporting.rest()
         self._ship_and_fold_all()
 
     def _finish(self, task: Task) -> None:
