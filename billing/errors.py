@@ -8,7 +8,6 @@ BillingError                 `field` names what to put right
 │   └── PastIsInvoiced
 ├── JournalUnclear
 ├── ClosingRefused
-│   ├── MonthHasNotBegun
 │   ├── MonthIsNotOver
 │   ├── EarlierMonthIsOpen
 │   ├── DraftIsOpen
@@ -20,7 +19,6 @@ BillingError                 `field` names what to put right
 │   ├── TaxIsUnclear
 │   ├── CurrencyIsNotTheTenants
 │   └── TooManyClosings
-├── NotParked
 ├── InvoiceIsADraft
 ├── BookedOtherwise
 └── PaymentRefused
@@ -80,10 +78,6 @@ class ClosingRefused(BillingError):
     field = "month"
 
 
-class MonthHasNotBegun(ClosingRefused):
-    """The month has not begun anywhere."""
-
-
 class MonthIsNotOver(ClosingRefused):
     """The month has not ended in the tenant's time zone. Wait, or ask for an early closing."""
 
@@ -121,7 +115,9 @@ class SellerIsUnclear(ClosingRefused):
 class BuyerIsIncomplete(ClosingRefused):
     """The tenant lacks what the law wants on an invoice: legal name, address and country."""
 
-    field = "tenant"
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class TaxIsUnclear(ClosingRefused):
@@ -144,12 +140,6 @@ class TooManyClosings(ClosingRefused):
 
 class JournalUnclear(BillingError):
     """This is not the name or id of one journal."""
-
-
-class NotParked(BillingError):
-    """The item of a closing run is not parked, or not for approval."""
-
-    field = "state"
 
 
 class InvoiceIsADraft(BillingError):

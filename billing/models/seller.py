@@ -1,11 +1,9 @@
 """The operator's legal entity, as it stands on invoices."""
 
-from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 
-from tenants.models import COUNTRY
-from tenants.tax_numbers import NotATaxNumber, checked
+from tenants.models import COUNTRY, legal_tax_number
 
 PREFIX = RegexValidator(r"^[A-Z0-9]{1,8}\Z", "Give up to eight capital letters and digits, such as TW.")
 
@@ -41,7 +39,4 @@ class Seller(models.Model):
         return self.legal_name
 
     def clean(self) -> None:
-        try:
-            self.tax_number = checked(self.country, self.tax_number)
-        except NotATaxNumber as refusal:
-            raise ValidationError({"tax_number": str(refusal)}) from refusal
+        self.tax_number = legal_tax_number(self.country, self.address_lines, self.tax_number)

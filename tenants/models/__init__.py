@@ -8,7 +8,19 @@ from tenants.models.parties import (
     Member,
     Project,
     Tenant,
+    legal_tax_number,
     time_zone,
 )
 
-__all__ = ["COUNTRY", "CURRENCY", "ApiKey", "Budget", "Limit", "Member", "Project", "Tenant", "time_zone"]
+__all__ = [
+    "COUNTRY",
+    "CURRENCY",
+    "ApiKey",
+    "Budget",
+    "Limit",
+    "Member",
+    "Project",
+    "Tenant",
+    "legal_tax_number",
+    "time_zone",
+]

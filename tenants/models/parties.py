@@ -10,6 +10,7 @@ from django.db.models import Func
 from django.db.models.lookups import Exact
 from django.utils import timezone
 
+from tenants.legal_address import address_problem, country_problem
 from tenants.tax_numbers import NotATaxNumber, checked
 
 CURRENCY = RegexValidator(r"^[A-Z]{3}\Z", "Give the three letters of ISO 4217, such as EUR.")
@@ -20,6 +21,18 @@ def time_zone(name: str) -> None:
     """Refuse what is not a name of the IANA time zone database."""
     if name not in zoneinfo.available_timezones():
         raise ValidationError(f"{name} is no IANA time zone. Give one such as Europe/Berlin.")
+
+
+def legal_tax_number(country: str, address_lines: str, tax_number: str) -> str:
+    """The tax number as it is kept; `ValidationError` by field where country, address or number cannot be ones."""
+    problems = {"country": country_problem(country), "address_lines": address_problem(country, address_lines)}
+    found = {field: problem for field, problem in problems.items() if problem is not None}
+    if found:
+        raise ValidationError(found)
+    try:
+        return checked(country, tax_number)
+    except NotATaxNumber as refusal:
+        raise ValidationError({"tax_number": str(refusal)}) from refusal
 
 
 class Tenant(models.Model):
@@ -80,10 +93,8 @@ class Tenant(models.Model):
         return self.name
 
     def clean(self) -> None:
-        try:
-            self.tax_number = checked(self.country, self.tax_number)
-        except NotATaxNumber as refusal:
-            raise ValidationError({"tax_number": str(refusal)}) from refusal
+        """Refuse beside its field what could not stand on an invoice, and keep a VAT id in its short form."""
+        self.tax_number = legal_tax_number(self.country, self.address_lines, self.tax_number)
 
 
 class Project(models.Model):

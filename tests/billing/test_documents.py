@@ -100,7 +100,7 @@ EVIL = '#panic() *b* _i_ $x$ `c` \\ // /* = @x "quoted"'
 
 
 def test_what_a_tenant_is_called_is_printed_and_never_run(priced: Person) -> None:
-    evil = {"legal_name": EVIL, "address_lines": EVIL, "tax_rate_percent": 0, "tax_note": EVIL}
+    evil = {"legal_name": EVIL, "address_lines": f"{EVIL}\n10115 Berlin", "tax_rate_percent": 0, "tax_note": EVIL}
     Tenant.objects.filter(pk=priced.tenant.pk).update(**evil)
     Project.objects.filter(pk=priced.project.pk).update(name=EVIL)
     add_usage(priced.project, NOVEMBER, "output", 1_000_000)

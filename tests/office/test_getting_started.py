@@ -103,7 +103,7 @@ def enter_the_seller(office: Client) -> None:
         office,
         "billing/seller",
         legal_name="Factory AG",
-        address_lines="Weg 1",
+        address_lines="Weg 1\n20354 Hamburg",
         country="DE",
         tax_number="DE811907980",
         bank_details="IBAN DE89",
@@ -111,6 +111,10 @@ def enter_the_seller(office: Client) -> None:
         payment_terms_days=14,
         invoice_prefix="TW",
     )
+
+
+def enter_the_tax_rate(office: Client) -> None:
+    enter(office, "billing/taxrate", country="DE", valid_from="2007-01-01", percent=19, source="§ 12 Abs. 1 UStG")
 
 
 def enter_the_tenant(office: Client) -> str:
@@ -122,7 +126,7 @@ def enter_the_tenant(office: Client) -> str:
         currency="USD",
         time_zone="UTC",
         legal_name="Acme GmbH",
-        address_lines="Musterstraße 1",
+        address_lines="Musterstraße 1\n10115 Berlin",
         country="DE",
         invoice_email="billing@acme.example",
     )
@@ -146,8 +150,10 @@ def test_the_page_of_a_tenant_shows_its_first_key(office: Client) -> None:
 
 
 def test_the_pages_in_their_order_lead_to_a_priced_offering(office: Client) -> None:
-    for step in (enter_the_pool, enter_what_is_sold, enter_the_prices, enter_the_seller, enter_the_tenant):
+    for step in (enter_the_pool, enter_what_is_sold, enter_the_prices, enter_the_seller):
         step(office)
+    enter_the_tax_rate(office)
+    enter_the_tenant(office)
     acme = Tenant.objects.get()
     starts = {"starts_at_0": "2026-11-01", "starts_at_1": "00:00:00"}
     enter(office, "billing/plan", tenant=acme.pk, price_book=PriceBook.objects.get().pk, **starts)
@@ -170,6 +176,7 @@ def test_the_page_names_every_table_in_the_order_of_the_test() -> None:
         "Price book versions",
         "Price book versions",
         "Sellers",
+        "Tax rates",
         "Tenants",
         "Plans",
     ]
