@@ -8,6 +8,7 @@ BillingError                 `field` names what to put right
 │   └── PastIsInvoiced
 ├── JournalUnclear
 ├── ClosingRefused
+│   ├── MonthHasNotBegun
 │   ├── MonthIsNotOver
 │   ├── EarlierMonthIsOpen
 │   ├── DraftIsOpen
@@ -19,6 +20,7 @@ BillingError                 `field` names what to put right
 │   ├── TaxIsUnclear
 │   ├── CurrencyIsNotTheTenants
 │   └── TooManyClosings
+├── NotParked
 ├── InvoiceIsADraft
 ├── BookedOtherwise
 └── PaymentRefused
@@ -76,6 +78,10 @@ class ClosingRefused(BillingError):
     """The month cannot be closed."""
 
     field = "month"
+
+
+class MonthHasNotBegun(ClosingRefused):
+    """The month has not begun anywhere."""
 
 
 class MonthIsNotOver(ClosingRefused):
@@ -140,6 +146,12 @@ class TooManyClosings(ClosingRefused):
 
 class JournalUnclear(BillingError):
     """This is not the name or id of one journal."""
+
+
+class NotParked(BillingError):
+    """The item of a closing run is not parked, or not for approval."""
+
+    field = "state"
 
 
 class InvoiceIsADraft(BillingError):

@@ -38,7 +38,7 @@ POSTAL_CODES = {
 
 # Regions of CLDR that are no countries: islands without a code of their own, unions, and what stands for nowhere.
 _NO_COUNTRIES = {"AC", "CP", "CQ", "DG", "EA", "EU", "EZ", "IC", "QO", "TA", "UN", "XA", "XB", "ZZ"}
-COUNTRIES = {code for code in Locale("en").territories if len(code) == 2 and code.isalpha()} - _NO_COUNTRIES
+COUNTRIES = {code for code in map(str, Locale("en").territories) if len(code) == 2 and code.isalpha()} - _NO_COUNTRIES
 MISTAKEN = {"UK": "GB", "EL": "GR"}
 
 
