@@ -13,7 +13,6 @@ from django.db.models import Sum
 
 from billing.models import Invoice, InvoiceUsage
 from billing.rating import Used
-from metering.usage import sold_as
 
 # The join reads the tenant's whole history. Both sides are ordered by the tenant's index, so this is a merge of two
 # range scans, and a tenant has 35,040 quarters of an hour a year.
@@ -42,8 +41,8 @@ def cover_due_usage(invoice: Invoice, until: datetime) -> int:
 
 
 def covered_usage(invoice: Invoice) -> Iterator[Used]:
-    """The annex as rating wants it: summed over keys, deployments and grades, in order of time."""
-    columns = ("start", "project_id", "offering", "service_tier", "unit")
+    """The annex as rating wants it: summed over keys and deployments, in order of time."""
+    columns = ("start", "project_id", "offering", "unit", "grade", "service_tier")
     rows = InvoiceUsage.objects.filter(invoice=invoice).values_list(*columns).annotate(Sum("quantity"))
-    for start, project, offering, tier, unit, total in rows.order_by(*columns).iterator():
-        yield Used(start, project, sold_as(offering, tier), unit, int(total))
+    for start, project, offering, unit, grade, tier, total in rows.order_by(*columns).iterator():
+        yield Used(start, project, offering, unit, int(total), grade, tier)

@@ -2,8 +2,9 @@
 
 from billing import taxation
 from billing.errors import CurrencyIsNotTheTenants, NothingToInvoice
+from billing.matching import qualified
 from billing.models import Invoice, InvoiceLine
-from billing.rating import RatedLine, print_order
+from billing.rating import RatedLine, UnitPrice, print_order
 from billing.wording import line_description
 from money.amount import Money
 from tenants.models import Project
@@ -26,9 +27,9 @@ def _refuse_lines(invoice: Invoice, rated: list[RatedLine]) -> None:
     if not rated:
         raise NothingToInvoice("There are requests, but nothing that has a price.")
     for line in rated:
-        if line.price.amount.currency != invoice.currency:
+        if line.amount.currency != invoice.currency:
             raise CurrencyIsNotTheTenants(
-                f"{line.offering} is priced in {line.price.amount.currency}, "
+                f"{line.offering} is priced in {line.amount.currency}, "
                 f"and {invoice.tenant.slug} pays in {invoice.currency}. One of the two has to change."
             )
 
@@ -36,24 +37,29 @@ def _refuse_lines(invoice: Invoice, rated: list[RatedLine]) -> None:
 def _order(invoice: Invoice, line: RatedLine, project: str) -> tuple[object, ...]:
     """The month's own lines first, then corrections from the oldest on."""
     is_correction = line.month != invoice.period.month
-    return is_correction, line.month, project, line.project_id, line.offering, *print_order(line)
+    of = (line.offering, line.grade, line.service_tier)
+    return is_correction, line.month, project, line.project_id, *of, *print_order(line)
 
 
 def _line(invoice: Invoice, position: int, line: RatedLine, project: str) -> InvoiceLine:
     is_correction = line.month != invoice.period.month
+    sold = qualified(line.offering, line.grade, line.service_tier)
+    price = line.price or UnitPrice(line.amount, 1)
     return InvoiceLine(
         invoice=invoice,
         position=position,
-        description=line_description(line.offering, line.unit, line.month if is_correction else None),
+        description=line_description(sold, line.unit, line.month if is_correction else None),
         month=line.month,
         is_correction=is_correction,
         project_id=line.project_id,
         project=project,
         offering=line.offering,
+        grade=line.grade,
+        service_tier=line.service_tier,
         unit=line.unit,
-        quantity=line.quantity,
-        unit_amount=line.price.amount.decimal,
-        per=line.price.per,
+        quantity=line.quantity if line.price else 1,
+        unit_amount=price.amount.decimal,
+        per=price.per,
         exact=line.amount.decimal,
         amount=line.amount.rounded().decimal,
         service_start=line.first_start,

@@ -15,14 +15,16 @@ import redis
 from django.db import connection
 from django.utils import timezone
 
+from billing.bounds import most
 from billing.counters import began_ms, begin, counters, reached, tell_all_anew
-from billing.rating import Used, rate
+from billing.periods import months_in
+from billing.rating import Used
 from billing.snapshot import WALLETS_SQL
 from billing.tariffs import tariff_of
 from billing.windows import BASE, Window, counter_key, nano, window_at, windows_from
 from metering.models import Bucket
 from metering.rollup import fold_everything
-from metering.usage import TOKEN_UNITS, sold_as
+from metering.usage import TOKEN_UNITS
 from tenants.models import Budget, Tenant
 from tenants.snapshot import BUDGETS_SQL, BudgetRow
 
@@ -104,12 +106,12 @@ def _from_its_quarter(window: Window) -> Window:
 
 
 def used_in(budget: BudgetRow, window: Window) -> int:
-    """What the buckets say was used of a budget since the window began: tokens, or 10^-9 of the currency."""
+    """What the buckets say was used of a budget since the window began: tokens, or 10^-9 of the currency at most."""
     found = list(_used(budget, window))
     if not budget.is_money:
         return sum(used.quantity for used in found if used.unit in TOKEN_UNITS)
-    lines = rate(found, tariff_of(budget.tenant_id), lambda at: at.date()).lines
-    return nano(sum(line.amount.pico for line in lines))
+    zone = Tenant.objects.values_list("time_zone", flat=True).get(pk=budget.tenant_id)
+    return nano(most(found, tariff_of(budget.tenant_id), months_in(zone)))
 
 
 def _used(budget: BudgetRow, window: Window) -> Iterable[Used]:
@@ -122,6 +124,6 @@ def _used(budget: BudgetRow, window: Window) -> Iterable[Used]:
         buckets = buckets.filter(project_id=budget.project_id)
     if budget.key_id is not None:
         buckets = buckets.filter(api_key_id=budget.key_id)
-    columns = ("start", "project_id", "offering", "service_tier", "unit", "quantity")
-    for at, project_id, offering, tier, unit, quantity in buckets.values_list(*columns).iterator():
-        yield Used(at, project_id, sold_as(offering, tier), unit, quantity)
+    columns = ("start", "project_id", "offering", "unit", "quantity", "grade", "service_tier")
+    for row in buckets.values_list(*columns).iterator():
+        yield Used(*row)

@@ -3,6 +3,9 @@
 BillingError                 `field` names what to put right
 ├── PricesRefused
 │   ├── InexactRate
+│   ├── TiersAreUnclear
+│   ├── PerIsUnclear
+│   ├── RatesOverlap
 │   ├── IncompletePrices
 │   ├── PricesArePublished
 │   └── PastIsInvoiced
@@ -54,6 +57,22 @@ class InexactRate(PricesRefused):
     """The price of one unit is finer than 10^-12. Give fewer decimals, or a price per fewer units."""
 
     field = "amount"
+
+
+class TiersAreUnclear(PricesRefused):
+    """Graduated and volume prices, and no others, have steps that ascend from above 0, each with the price above it."""
+
+    field = "above"
+
+
+class PerIsUnclear(PricesRefused):
+    """A price is for every 1, 1,000 or 1,000,000 units. A package holds what it says, and a flat amount is per 1."""
+
+    field = "per"
+
+
+class RatesOverlap(PricesRefused):
+    """Two rates of a version would price the same usage. Narrow one of them to another grade or service tier."""
 
 
 class IncompletePrices(PricesRefused):

@@ -11,11 +11,12 @@ from typing import Any
 
 from django.db.models import Sum
 
+from billing.periods import month_at, months_in
 from billing.rating import Rating, Used, rate
 from billing.tariffs import tariff_of
 from inference.models import CostShare
 from metering.models import Bucket
-from metering.usage import INPUT_UNITS, OUTPUT_UNITS, Unit, sold_as
+from metering.usage import INPUT_UNITS, OUTPUT_UNITS, Unit
 from money.amount import Money
 from tenants.models import Tenant
 
@@ -57,9 +58,15 @@ def margins(tenant_ids: Collection[int] | None, start: datetime | None, end: dat
 
 
 def _margins_of(tenant: Tenant, start: datetime | None, end: datetime | None) -> Iterator[Margin]:
-    used = list(_used(tenant, start, end))
-    rating = rate(used, tariff_of(tenant.pk), lambda at: at.date())
-    revenue, cost = _revenue(rating), _cost(tenant, start, end)
+    """By difference: what a quantity earns depends on what was used before it in its month."""
+    months_in_zone = months_in(tenant.time_zone)
+    since = None if start is None else month_at(start, tenant.time_zone).start
+    used_since = list(_used(tenant, since, end))
+    before = [one for one in used_since if start is not None and one.start < start]
+    tariff = tariff_of(tenant.pk)
+    whole, part = rate(used_since, tariff, months_in_zone), rate(before, tariff, months_in_zone)
+    used = used_since[len(before) :]
+    revenue, cost = _difference(_revenue(whole), _revenue(part)), _cost(tenant, start, end)
     rows = {(one.offering, tenant.currency) for one in used} | revenue.keys() | cost.keys()
     for offering, currency in sorted(rows):
         is_own = currency == tenant.currency
@@ -70,10 +77,22 @@ def _margins_of(tenant: Tenant, start: datetime | None, end: datetime | None) ->
             requests=_count(used, offering, (Unit.REQUEST,)) if is_own else 0,
             input_tokens=_count(used, offering, INPUT_UNITS) if is_own else 0,
             output_tokens=_count(used, offering, OUTPUT_UNITS) if is_own else 0,
-            unpriced=sum(gap.quantity for gap in rating.unpriced if gap.offering == offering) if is_own else 0,
+            unpriced=_unpriced(whole, offering) - _unpriced(part, offering) if is_own else 0,
             revenue=revenue.get((offering, currency), nothing),
             cost=cost.get((offering, currency), nothing),
         )
+
+
+def _unpriced(rating: Rating, offering: str) -> int:
+    return sum(gap.quantity for gap in rating.unpriced if gap.offering == offering)
+
+
+def _difference(
+    whole: dict[tuple[str, str], Money], part: dict[tuple[str, str], Money]
+) -> dict[tuple[str, str], Money]:
+    """What the whole has beyond the part. What was used before only, and earned nothing since, is left out."""
+    found = {key: amount - part[key] if key in part else amount for key, amount in whole.items()}
+    return {key: amount for key, amount in found.items() if amount or key not in part}
 
 
 def _count(used: list[Used], offering: str, units: Collection[str]) -> int:
@@ -82,10 +101,10 @@ def _count(used: list[Used], offering: str, units: Collection[str]) -> int:
 
 def _used(tenant: Tenant, start: datetime | None, end: datetime | None) -> Iterator[Used]:
     rows = Bucket.objects.filter(tenant_id=tenant.pk, billed=True, **_bounds("start", start, end))
-    columns = ("start", "project_id", "offering", "service_tier", "unit")
-    summed = rows.values_list(*columns).annotate(Sum("quantity")).order_by("start")
-    for at, project_id, offering, tier, unit, quantity in summed.iterator():
-        yield Used(at, project_id, sold_as(offering, tier), unit, int(quantity))
+    columns = ("start", "project_id", "offering", "unit", "grade", "service_tier")
+    summed = rows.values_list(*columns).annotate(Sum("quantity")).order_by(*columns)
+    for at, project_id, offering, unit, grade, tier, quantity in summed.iterator():
+        yield Used(at, project_id, offering, unit, int(quantity), grade, tier)
 
 
 def _revenue(rating: Rating) -> dict[tuple[str, str], Money]:

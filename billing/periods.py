@@ -1,8 +1,10 @@
 """Months as two UTC instants, whatever the tenant's clocks do meanwhile. Pure."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 QUARTER_HOUR_S = 900
@@ -58,6 +60,16 @@ def month_at(at: datetime, time_zone: str) -> Month:
     """
     found = month(at.astimezone(ZoneInfo(time_zone)).date().replace(day=1), time_zone)
     return found if at < found.end else month(next_month(found.first_day), time_zone)
+
+
+def months_in(time_zone: str) -> Callable[[datetime], date]:
+    """A function from an instant to the first day of its month there. It remembers what it was asked."""
+
+    @cache
+    def month_of(at: datetime) -> date:
+        return month_at(at, time_zone).first_day
+
+    return month_of
 
 
 def next_month(first_day: date) -> date:

@@ -1,13 +1,18 @@
 """What a gateway knows about prices: which offerings each tenant's plan prices now. Plain SQL, no Django.
 
-No price, no service: what is not listed here is an unknown model to its caller. A version or a plan that begins
-later changes this answer without any row changing; a gateway sees that at its next full check.
+No price, no service: what is not listed here is an unknown model to its caller. A gateway asks for answers without a
+grade, of the standard service tier, so these have to have a price. A version or a plan that begins later changes this
+answer without any row changing; a gateway sees that at its next full check.
 
 Tenants whose money is budgeted or prepaid have their plans and prices here besides, so that a gateway prices by
 `billing.rating`, as the invoice does.
 """
 
 import msgspec
+
+from billing.matching import ANY
+from billing.price_kinds import PriceKind
+from metering.usage import ServiceTier
 
 PRICED_OFFERINGS_SQL = """
 SELECT DISTINCT plan.tenant_id, rate.offering
@@ -21,6 +26,7 @@ SELECT DISTINCT plan.tenant_id, rate.offering
                  ORDER BY valid_from DESC
                  LIMIT 1) version ON true
   JOIN billing_rate rate ON rate.version_id = version.id
+ WHERE rate.grade IN ('', 'any') AND rate.service_tier IN ('standard', 'any')
 """
 
 # A wallet is a hard budget in total of all that was paid in; what was used before the first payment is not its matter.
@@ -54,17 +60,24 @@ class PlanRow(msgspec.Struct, frozen=True):
 
 PRICES_SQL = """
 SELECT version.price_book_id, floor(extract(epoch FROM version.valid_from))::bigint, book.currency,
-       rate.offering, rate.unit, (rate.amount * 1000000000000)::numeric(50, 0)::text, rate.per
+       rate.offering, rate.unit, (rate.amount * 1000000000000)::numeric(50, 0)::text, rate.per,
+       rate.grade, rate.service_tier, rate.kind, rate.above,
+       ARRAY(SELECT (amount * 1000000000000)::numeric(50, 0)::text
+               FROM unnest(rate.amounts_above) WITH ORDINALITY AS step (amount, place)
+              ORDER BY place)
   FROM billing_pricebookversion version
   JOIN billing_pricebook book ON book.id = version.price_book_id
   JOIN billing_rate rate ON rate.version_id = version.id
  WHERE version.published_at IS NOT NULL
- ORDER BY version.price_book_id, version.valid_from, rate.offering, rate.unit
+ ORDER BY version.price_book_id, version.valid_from, rate.offering, rate.unit, rate.grade, rate.service_tier
 """
 
 
 class PriceRow(msgspec.Struct, frozen=True):
-    """A published price: `pico` (10^-12 of the currency, as text for its length) for every `per` units."""
+    """A published price: `pico` (10^-12 of the currency, as text for its length) for every `per` units.
+
+    Above `above[n]` units a month it is `picos_above[n]`.
+    """
 
     book_id: int
     valid_from_s: int
@@ -73,3 +86,8 @@ class PriceRow(msgspec.Struct, frozen=True):
     unit: str
     pico: str
     per: int
+    grade: str = ANY
+    service_tier: str = ServiceTier.STANDARD
+    kind: str = PriceKind.PER_UNIT
+    above: list[int] = []
+    picos_above: list[str] = []

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from billing.models import Plan, PriceBookVersion
-from billing.rating import Prices, Tariff, Timeline, UnitPrice
+from billing.rating import Prices, Tariff, Timeline
 
 
 def tariff_of(tenant_id: int) -> Tariff:
@@ -20,5 +20,4 @@ def tariff_of(tenant_id: int) -> Tariff:
 
 
 def _prices(version: PriceBookVersion) -> Prices:
-    currency = version.price_book.currency
-    return {(rate.offering, rate.unit): UnitPrice.of(rate.amount, currency, rate.per) for rate in version.rates.all()}
+    return {rate.match: rate.price() for rate in version.rates.all()}

@@ -1,24 +1,29 @@
 """Price books and plans: what a unit costs, from when, and for whom.
 
-That prices are exact and begin at a quarter of an hour is checked here, for people, and in Postgres (migration 0002),
-for good.
+That prices are exact, begin at a quarter of an hour and do not overlap is checked here, for people, and in Postgres
+(migrations 0002 and 0011), for good.
 """
 
 from datetime import datetime
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
-from billing.errors import InexactRate, PricesArePublished
+from billing.errors import PerIsUnclear, PricesArePublished, PricesRefused, RatesOverlap
+from billing.matching import ANY, Match
 from billing.periods import is_on_quarter_hour
-from billing.rating import UnitPrice
-from metering.usage import Unit
+from billing.price_kinds import Price, PriceKind, exact_money, price_of
+from metering.usage import ServiceTier, Unit
 from money.amount import decimals
 from money.errors import UnknownCurrency
 from money.fields import CurrencyField, MoneyAmountField
 from tenants.models import CURRENCY, Tenant
+
+STEPS_MAX = 20  # Of one rate.
+PER_UNITS = [PriceKind.PER_UNIT, PriceKind.GRADUATED, PriceKind.VOLUME]  # What has a price of one unit.
 
 
 def known_currency(code: str) -> None:
@@ -79,7 +84,11 @@ class PriceBookVersion(models.Model):
 
 
 class Rate(models.Model):
-    """The price of one unit of one offering: `amount` for every `per` of them."""
+    """The price of one unit of one offering, in one grade and service tier or in any: `amount` for every `per` of them.
+
+    Graduated and volume prices have steps besides: above `above[n]` units a month, it is `amounts_above[n]`. Of a
+    package, `per` is how many units it holds. A flat amount is asked once a month, and its `per` is 1.
+    """
 
     class Per(models.IntegerChoices):
         ONE = 1, "1"
@@ -89,19 +98,48 @@ class Rate(models.Model):
     version = models.ForeignKey(PriceBookVersion, on_delete=models.CASCADE, related_name="rates")
     offering = models.CharField(max_length=200, validators=[RegexValidator(r"\S")])
     unit = models.CharField(max_length=32, choices=[(unit.value, unit.value) for unit in Unit])
+    grade = models.CharField(
+        max_length=200, default=ANY, blank=True, help_text="A grade's name, or any. Empty: of answers without a grade."
+    )
+    service_tier = models.CharField(
+        max_length=16,
+        default=ServiceTier.STANDARD,
+        choices=[*((tier.value, tier.value) for tier in ServiceTier), (ANY, "any")],
+    )
+    kind = models.CharField(
+        max_length=16,
+        default=PriceKind.PER_UNIT,
+        choices=[(kind.value, kind.value.replace("_", " ")) for kind in PriceKind],
+    )
     amount = MoneyAmountField(validators=[MinValueValidator(0)])
-    per = models.BigIntegerField(choices=Per, default=Per.MILLION)
+    per = models.BigIntegerField(default=Per.MILLION, validators=[MinValueValidator(1)])
+    above = ArrayField(models.BigIntegerField(), default=list, blank=True, size=STEPS_MAX)
+    amounts_above = ArrayField(
+        MoneyAmountField(validators=[MinValueValidator(0)]), default=list, blank=True, size=STEPS_MAX
+    )
 
     class Meta:
-        ordering = ["version", "offering", "unit"]
+        ordering = ["version", "offering", "unit", "grade", "service_tier"]
         constraints = [
-            models.UniqueConstraint(fields=["version", "offering", "unit"], name="rate_once_in_version"),
             models.CheckConstraint(condition=models.Q(amount__gte=0), name="rate_not_negative"),
-            models.CheckConstraint(condition=models.Q(per__in=[1, 1_000, 1_000_000]), name="rate_per_known"),
+            models.CheckConstraint(
+                condition=models.Q(kind=PriceKind.PACKAGE, per__gte=1)
+                | models.Q(kind=PriceKind.FLAT, per=1)
+                | models.Q(kind__in=PER_UNITS, per__in=[1, 1_000, 1_000_000]),
+                name="rate_per_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(service_tier__in=[ANY, *ServiceTier]), name="rate_service_tier_known"
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.offering} {self.unit}: {self.amount} per {self.per}"
+        return f"{self.match}: {self.amount} per {self.per}"
+
+    @property
+    def match(self) -> Match:
+        """The usage that it prices."""
+        return Match(self.offering, self.unit, self.grade, self.service_tier)
 
     def clean(self) -> None:
         """Say beside the field what `save` would refuse."""
@@ -109,21 +147,39 @@ class Rate(models.Model):
             return
         try:
             self.price()
-        except InexactRate as refusal:
-            raise ValidationError({"amount": str(refusal)}) from refusal
+            if self.version_id:
+                self._refuse_overlap()
+        except PricesRefused as refusal:
+            raise ValidationError({refusal.field: str(refusal)}) from refusal
 
     def save(self, *args: Any, **options: Any) -> None:
         self.price()
         self._refuse_if_published()
+        self._refuse_overlap()
         super().save(*args, **options)
 
     def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
         self._refuse_if_published()
         return super().delete(*args, **options)
 
-    def price(self) -> UnitPrice:
-        """The price as billing reckons with it; `InexactRate` where one unit's price has more than 12 decimals."""
-        return UnitPrice.of(self.amount, self.version.price_book.currency, self.per)
+    def price(self) -> Price:
+        """The price as billing reckons with it. Raises one of `PricesRefused` where it is none."""
+        if self.kind in PER_UNITS and self.per not in self.Per.values:
+            raise PerIsUnclear(f"A price per {self.per:,} units is not known. Give it per 1, 1,000 or 1,000,000.")
+        if self.kind == PriceKind.FLAT and self.per != 1:
+            raise PerIsUnclear("A flat amount is one for all units of a month. Give it per 1.")
+        currency = self.version.price_book.currency
+        amounts = [exact_money(amount, currency) for amount in (self.amount, *self.amounts_above)]
+        return price_of(self.kind, amounts, self.per, self.above)
+
+    def _refuse_overlap(self) -> None:
+        """Two at once can pass this, and not Postgres."""
+        for other in Rate.objects.filter(version=self.version_id, offering=self.offering, unit=self.unit):
+            if other.pk != self.pk and other.match.overlaps(self.match):
+                raise RatesOverlap(
+                    f"{self.match} meets usage that the rate for {other.match} meets. "
+                    "Narrow one of them to another grade or service tier."
+                )
 
     def _refuse_if_published(self) -> None:
         if PriceBookVersion.objects.filter(pk=self.version_id, published_at__isnull=False).exists():

@@ -71,9 +71,8 @@ class Admitted:
         if draws is Draws.TOKENS:
             return pricing.tokens(closed.usage)
         if draws is Draws.MONEY and self._terms.pricing is not None:
-            opened = closed.opened
             try:
-                return self._terms.pricing.at(opened.opened_at_us, opened.offering).cost(closed.usage)
+                return self._terms.pricing.cost(closed)
             except NoPrice as problem:
                 say_uncounted(closed, problem)
         return 0

@@ -137,9 +137,8 @@ class Held:
             leases, self._in_tokens = self._in_tokens, ()
             spend(leases, used, self._tokens, closed)
         if self._in_money and self._pricing is not None:
-            opened = closed.opened
             try:
-                used = self._pricing.at(opened.opened_at_us, opened.offering).cost(closed.usage)
+                used = self._pricing.cost(closed)
             except NoPrice as problem:
                 say_uncounted(closed, problem)
                 return

@@ -75,7 +75,7 @@ def spent_by(endings: Iterable[Closed], budget: BudgetRow, quota: Quota, window:
         elif tariff is None:
             raise pricing.NoPrice(f"The tenant {opened.tenant_id} has no prices.")
         else:
-            total += pricing.cost(tariff, opened.opened_at_us, opened.offering, closed.usage)
+            total += pricing.cost(tariff, closed)
     return total
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from billing.rating import Prices, Tariff, Timeline, UnitPrice
+from billing.matching import Match
+from billing.price_kinds import Price, price_of
+from billing.rating import Prices, Tariff, Timeline
 from billing.snapshot import PlanRow, PriceRow
 from gateway.admission.pricing import Pricing
 from gateway.errors import AddressRefused, KeyExpired
@@ -148,13 +150,15 @@ def build_terms(rows: TermRows) -> dict[int, TenantTerms]:
 
 def _tariffs(rows: TermRows) -> dict[int, Tariff]:
     """The prices by which billing rates, in the shape in which it reads them."""
-    books: dict[int, list[tuple[datetime, dict[tuple[str, str], UnitPrice]]]] = {}
+    books: dict[int, list[tuple[datetime, dict[Match, Price]]]] = {}
     for row in rows.prices:
         versions = books.setdefault(row.book_id, [])
         valid_from = datetime.fromtimestamp(row.valid_from_s, UTC)
         if not versions or versions[-1][0] != valid_from:
             versions.append((valid_from, {}))
-        versions[-1][1][row.offering, row.unit] = UnitPrice(Money(int(row.pico), row.currency), row.per)
+        amounts = [Money(int(pico), row.currency) for pico in (row.pico, *row.picos_above)]
+        match = Match(row.offering, row.unit, row.grade, row.service_tier)
+        versions[-1][1][match] = price_of(row.kind, amounts, row.per, row.above)
     timelines: dict[int, Timeline[Prices]] = {book: Timeline(versions) for book, versions in books.items()}
     plans: dict[int, list[tuple[datetime, int]]] = {}
     for plan in rows.plans:

@@ -185,10 +185,11 @@ def test_a_tier_of_service_without_a_price_of_its_own_is_not_billed_at_the_stand
     assert nothing_is_left()
 
 
-def test_grades_of_one_offering_are_invoiced_together(priced: Person) -> None:
+def test_each_grade_of_an_offering_has_a_line_of_its_own_at_the_price_of_any(priced: Person) -> None:
     add_usage(priced.project, NOVEMBER, "output", 1_000_000)
     add_usage(priced.project, NOVEMBER, "output", 500_000, grade="grounded")
-    assert closing.close(priced.tenant, MONTH, now=DECEMBER).lines.get().quantity == 1_500_000
+    lines = closing.close(priced.tenant, MONTH, now=DECEMBER).lines.values_list("grade", "quantity", "unit_amount")
+    assert list(lines) == [("", 1_000_000, Decimal("2.4")), ("grounded", 500_000, Decimal("2.4"))]
 
 
 def test_a_backfill_that_is_not_committed_blocks_no_invoice(priced: Person) -> None:

@@ -1,6 +1,8 @@
 """Prices are complete and exact before they are published, and never change after."""
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import partial
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -8,9 +10,19 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from billing import closing, publishing
-from billing.errors import CurrencyIsNotTheTenants, IncompletePrices, InexactRate, PastIsInvoiced, PricesArePublished
+from billing.errors import (
+    CurrencyIsNotTheTenants,
+    IncompletePrices,
+    InexactRate,
+    PastIsInvoiced,
+    PricesArePublished,
+    RatesOverlap,
+)
 from billing.models import Plan, PriceBook, PriceBookVersion, Rate, Seller
+from billing.price_kinds import Flat, Graduated, Package, Tiers, UnitPrice, Volume
 from billing.snapshot import PRICED_OFFERINGS_SQL
+from billing.tariffs import tariff_of
+from money.amount import Money
 from tests.billing.samples import DECEMBER, LLAMA, NOVEMBER, PRICES, YEAR, add_usage, new_version
 from tests.conftest import Person
 
@@ -97,10 +109,86 @@ def test_a_rate_that_makes_no_sense_is_refused_beside_its_field(book: PriceBook,
     assert set(fields) <= set(refusal.value.message_dict)
 
 
-def test_one_unit_of_an_offering_has_one_rate(book: PriceBook) -> None:
+ONE = Decimal(1)
+OVERLAPS = [
+    ("any", "standard", "any", "standard"),
+    ("any", "standard", "grounded", "standard"),
+    ("", "any", "", "batch"),
+    ("any", "any", "grounded", "flex"),
+    ("grounded", "any", "any", "batch"),
+]
+
+
+@pytest.mark.parametrize(("grade", "tier", "other_grade", "other_tier"), OVERLAPS)
+def test_two_rates_for_the_same_usage_are_refused_in_the_form_and_in_sql(
+    book: PriceBook, grade: str, tier: str, other_grade: str, other_tier: str
+) -> None:
+    common = {"version": new_version(book, YEAR, {}), "offering": LLAMA, "unit": "output", "amount": 1, "per": 1}
+    Rate.objects.create(**common, grade=grade, service_tier=tier)
+    other = Rate(**common, grade=other_grade, service_tier=other_tier)
+    with pytest.raises(RatesOverlap, match="Narrow one of them"):
+        other.save()
+    with pytest.raises(ValidationError, match="meets usage that the rate for"):
+        other.full_clean()
+    with pytest.raises(IntegrityError, match="rate_overlaps_no_other"), transaction.atomic():
+        Rate.objects.bulk_create([other])
+
+
+def test_rates_that_no_usage_meets_twice_stand_beside_each_other(book: PriceBook) -> None:
+    common = {"version": new_version(book, YEAR, {}), "offering": LLAMA, "amount": 1, "per": 1}
+    for unit, grade, tier in (
+        ("output", "", "standard"), ("output", "grounded", "standard"), ("output", "any", "batch"),
+        ("output", "", "flex"), ("request", "any", "any"),
+    ):  # fmt: skip
+        Rate.objects.create(**common, unit=unit, grade=grade, service_tier=tier)
+    assert Rate.objects.count() == 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "constraint"),
+    [
+        ({"kind": "graduated"}, "rate_tiers"),
+        ({"kind": "volume", "above": [5, 5], "amounts_above": [ONE, ONE]}, "rate_tiers"),
+        ({"kind": "volume", "above": [5], "amounts_above": [ONE, ONE]}, "rate_tiers"),
+        ({"above": [5], "amounts_above": [ONE]}, "rate_tiers"),
+        ({"kind": "graduated", "above": [5], "amounts_above": [-ONE]}, "rate_exact"),
+        ({"kind": "graduated", "above": [5], "amounts_above": [ONE / 10**7], "per": 1_000_000}, "rate_exact"),
+        ({"kind": "flat", "per": 1_000}, "rate_per_known"),
+        ({"kind": "package", "per": 0}, "rate_per_known"),
+        ({"per": 7}, "rate_"),
+        ({"kind": "gift"}, "rate_"),
+        ({"service_tier": "gold"}, "rate_service_tier_known"),
+    ],
+)
+def test_postgres_refuses_rates_that_price_nothing(book: PriceBook, fields: dict[str, object], constraint: str) -> None:
+    good = {"offering": LLAMA, "unit": "output", "amount": 1, "per": 1}
+    rate = Rate(version=new_version(book, YEAR, {}), **{**good, **fields})
+    with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
+        Rate.objects.bulk_create([rate])
+    with pytest.raises(ValidationError):
+        rate.full_clean()
+
+
+def test_a_tenants_tariff_has_rates_of_every_kind_as_they_were_entered(alice: Person, book: PriceBook) -> None:
     version = new_version(book, YEAR, PRICES)
-    with pytest.raises(IntegrityError, match="rate_once_in_version"), transaction.atomic():
-        Rate.objects.create(version=version, offering=LLAMA, unit="output", amount=9, per=1)
+    tiers = {"above": [10, 20], "amounts_above": ["0.02", "0.01"]}
+    for unit, fields in {
+        "image": {"kind": "package", "amount": 5, "per": 70},
+        "second": {"kind": "flat", "amount": 50},
+        "character": {"kind": "volume", "amount": "0.03", **tiers},
+        "audio_input": {"kind": "graduated", "amount": "0.03", **tiers, "grade": "", "service_tier": "any"},
+    }.items():
+        Rate.objects.create(version=version, offering=LLAMA, unit=unit, **{"per": 1, **fields})
+    publishing.publish(version)
+    publishing.agree(alice.tenant, book, YEAR)
+    usd = partial(Money.of, currency="USD")
+    found = Tiers.of([UnitPrice(usd(amount), 1) for amount in ("0.03", "0.02", "0.01")], [10, 20])
+    tariff = tariff_of(alice.tenant.pk)
+    assert [tariff.price(YEAR, LLAMA, unit) for unit in ("image", "second", "character", "audio_input")] == [
+        Package(usd(5), 70), Flat(usd(50)), Volume(found), Graduated(found),
+    ]  # fmt: skip
+    assert tariff.price(YEAR, LLAMA, "audio_input", "grounded") is None
+    assert tariff.price(YEAR, LLAMA, "audio_input", "", "flex") == Graduated(found)
 
 
 def test_prices_begin_at_a_quarter_of_an_hour(alice: Person, book: PriceBook) -> None:

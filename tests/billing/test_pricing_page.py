@@ -4,8 +4,11 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+from billing.matching import Match
 from billing.periods import month_at
-from billing.rating import Prices, RatedLine, Tariff, Timeline, UnitPrice, Used, print_order, rate, tax_on
+from billing.price_kinds import Price
+from billing.rating import Prices, RatedLine, Tariff, Timeline, UnitPrice, Used, print_order, rate
+from billing.tax import tax_on
 from money.amount import Money
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "pricing.md"
@@ -31,9 +34,9 @@ def instant(text: str) -> datetime:
 
 
 def tariff(rates: list[Row]) -> Tariff:
-    versions: dict[datetime, dict[tuple[str, str], UnitPrice]] = {}
+    versions: dict[datetime, dict[Match, Price]] = {}
     for valid_from, offering, unit, amount, per in rates:
-        versions.setdefault(instant(valid_from), {})[offering, unit] = UnitPrice.of(amount, "USD", int(per))
+        versions.setdefault(instant(valid_from), {})[Match(offering, unit)] = UnitPrice.of(amount, "USD", int(per))
     book: Timeline[Prices] = Timeline(sorted(versions.items()))
     return Tariff(Timeline([(min(versions), 1)]), {1: book})
 
@@ -52,7 +55,14 @@ def test_the_worked_example_is_what_rating_gives() -> None:
     rating = rate(used, tariff(rates), month_of)
     assert rating.unpriced == []
     got = [
-        (f"{line.month:%Y-%m}", line.unit, line.quantity, line.price.amount, line.amount, line.amount.rounded())
+        (
+            f"{line.month:%Y-%m}",
+            line.unit,
+            line.quantity,
+            line.price and line.price.amount,
+            line.amount,
+            line.amount.rounded(),
+        )
         for line in sorted(rating.lines, key=in_order_of_print)
     ]
     assert got == [

@@ -12,7 +12,8 @@ from django.db import connection
 from django.utils import timezone
 
 from billing import publishing
-from billing.models import PriceBook, WalletCredit
+from billing.models import PriceBook, Rate, WalletCredit
+from billing.tariffs import tariff_of
 from gateway.admission.terms import Draws, Terms
 from gateway.loading import DatabaseSnapshots
 from gateway.snapshot import build, unpack
@@ -35,7 +36,10 @@ def test_what_limits_a_tenant_is_heeded_within_a_second(alice: Person, home: Pat
     given = connection.settings_dict
     url = f"postgresql://{given['USER']}@/{given['NAME']}?host={quote(given['HOST'], safe='/')}"
     book = PriceBook.objects.create(slug="standard", name="Standard", currency="USD")
-    publishing.publish(new_version(book, YEAR, PRICES))
+    version = new_version(book, YEAR, PRICES)
+    graduated = {"kind": "graduated", "amount": "0.30", "per": 1_000, "above": [5], "amounts_above": ["0.20"]}
+    Rate.objects.create(version=version, offering=LLAMA, unit="image", grade="", service_tier="any", **graduated)
+    publishing.publish(version)
     publishing.agree(alice.tenant, book, YEAR)
     snapshots = DatabaseSnapshots(url, home / "snapshot.msgpack", check_s=30)
     snapshots.start()
@@ -72,9 +76,8 @@ def test_what_limits_a_tenant_is_heeded_within_a_second(alice: Person, home: Pat
         assert found is not None
         assert found.tariff is not None
         assert found.expires_at_us == int(ends.timestamp()) * 1_000_000
-        price = found.tariff.price(timezone.now(), LLAMA, "output")
-        assert price is not None
-        assert price.of_quantity(1_000_000).decimal == Decimal("2.40")
+        assert found.tariff.prices(timezone.now()) == tariff_of(alice.tenant.pk).prices(timezone.now())
+        assert found.tariff.price(timezone.now(), LLAMA, "image", "", "flex") is not None
         within_a_second(lambda: (home / "snapshot.msgpack").exists())
         saved = build(unpack((home / "snapshot.msgpack").read_bytes()))
         assert set(saved.limited) == {alice.tenant.pk}
