@@ -1,6 +1,6 @@
 """Turns rated usage into the lines and totals of a draft."""
 
-from billing import taxation
+from billing import taxation, wallets
 from billing.errors import CurrencyIsNotTheTenants, NothingToInvoice
 from billing.matching import qualified
 from billing.models import Invoice, InvoiceLine
@@ -16,11 +16,13 @@ def assemble(invoice: Invoice, rated: list[RatedLine]) -> None:
     names = dict(Project.objects.filter(tenant=invoice.tenant).values_list("id", "name"))
     ordered = sorted(rated, key=lambda line: _order(invoice, line, names[line.project_id]))
     lines = [_line(invoice, position, line, names[line.project_id]) for position, line in enumerate(ordered, start=1)]
+    lines += wallets.grant_lines(invoice, lines)
     tax = taxation.tax_lines(invoice, lines)
     InvoiceLine.objects.bulk_create(lines, batch_size=1000)
-    net = sum((line.amount.rounded() for line in rated), Money.zero(invoice.currency))
+    net = sum((Money.of(line.amount, invoice.currency) for line in lines), Money.zero(invoice.currency))
     invoice.net, invoice.tax, invoice.gross = net.decimal, tax.decimal, (net + tax).decimal
-    invoice.save(update_fields=["net", "tax", "gross"])
+    invoice.prepaid = wallets.prepaid_of(invoice).decimal
+    invoice.save(update_fields=["net", "tax", "gross", "prepaid"])
 
 
 def _refuse_lines(invoice: Invoice, rated: list[RatedLine]) -> None:

@@ -18,6 +18,8 @@ class Account(StrEnum):
     ROUNDING = "rounding"
     TAX = "tax"
     WALLET_LIABILITY = "wallet_liability"
+    BREAKAGE = "breakage"
+    WRITE_OFF = "write_off"
     CASH = "cash"
 
 
@@ -54,6 +56,36 @@ def payment_received(amount: Money) -> Legs:
 def wallet_paid_in(amount: Money) -> Legs:
     """Money came in (went back, where negative), and is owed to the tenant as usage."""
     return Leg(Account.CASH, amount), Leg(Account.WALLET_LIABILITY, -amount)
+
+
+def wallet_used(amount: Money) -> Legs:
+    """An invoice is paid from the wallet: what was owed to the tenant and what the tenant owes are less by as much."""
+    return Leg(Account.WALLET_LIABILITY, amount), Leg(Account.RECEIVABLE, -amount)
+
+
+def wallet_expired(amount: Money) -> Legs:
+    """What was bought and not used in time is owed no more. It is earned without anything sold: breakage."""
+    return Leg(Account.WALLET_LIABILITY, amount), Leg(Account.BREAKAGE, -amount)
+
+
+def wallet_refunded(amount: Money) -> Legs:
+    """Bought credit goes back to the tenant as money."""
+    return countered(wallet_paid_in(amount))
+
+
+def credit_given(exact: Money, net: Money, tax: Money) -> Legs:
+    """A credit note takes back so much of an invoice: what booked that, on the other side."""
+    return countered(invoice_finalised(exact, net, tax))
+
+
+def written_off(amount: Money) -> Legs:
+    """What the tenant owes will not be paid: a loss, the tax on it included."""
+    return Leg(Account.WRITE_OFF, amount), Leg(Account.RECEIVABLE, -amount)
+
+
+def paid_back(amount: Money) -> Legs:
+    """Money goes back that was paid on an invoice and is owed for it no more."""
+    return countered(payment_received(amount))
 
 
 def countered(legs: Legs) -> Legs:

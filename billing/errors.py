@@ -22,10 +22,28 @@ BillingError                 `field` names what to put right
 │   ├── BuyerIsIncomplete
 │   ├── TaxIsUnclear
 │   ├── CurrencyIsNotTheTenants
+│   ├── WalletHasChanged
 │   └── TooManyClosings
 ├── NotParked
 ├── InvoiceIsADraft
 ├── BookedOtherwise
+├── WalletRefused
+│   ├── CreditCannotBePaid
+│   ├── ExpiryIsUnclear
+│   ├── CreditHoldsLess
+│   ├── GrantIsNotRefunded
+│   ├── RefundWithoutReason
+│   ├── OrderIsNotOpen
+│   ├── ProgrammeIsClosed
+│   ├── TenantIsNotEligible
+│   ├── GrantedAlready
+│   └── PoolIsEmpty
+├── SettlementRefused
+│   ├── SettlementOfADraft
+│   ├── SettlementCannotBePaid
+│   ├── SettledTooMuch
+│   ├── SettledTwice
+│   └── SettledTooEarly
 └── PaymentRefused
     ├── DraftIsNotPaid
     ├── PaymentInAnotherCurrency
@@ -163,6 +181,12 @@ class TooManyClosings(ClosingRefused):
     field = "tenant"
 
 
+class WalletHasChanged(ClosingRefused):
+    """A grant that the draft shows is no longer whole in the tenant's wallet. Make the draft anew."""
+
+    field = "tenant"
+
+
 class JournalUnclear(BillingError):
     """This is not the name or id of one journal."""
 
@@ -181,6 +205,102 @@ class InvoiceIsADraft(BillingError):
 
 class BookedOtherwise(BillingError):
     """A deed was booked by this key already, with other postings. Find out which of the two is right."""
+
+
+class WalletRefused(BillingError):
+    """The wallet cannot be changed like that."""
+
+    field = "amount"
+
+
+class CreditCannotBePaid(WalletRefused):
+    """The amount is not above zero, or finer than the currency can be paid."""
+
+
+class ExpiryIsUnclear(WalletRefused):
+    """A credit expires at a quarter of an hour that is still to come."""
+
+    field = "expires_at"
+
+
+class CreditHoldsLess(WalletRefused):
+    """The credit holds less than that."""
+
+
+class GrantIsNotRefunded(WalletRefused):
+    """Granted credit was never paid for, so nothing of it is refunded."""
+
+    field = "credit"
+
+
+class RefundWithoutReason(WalletRefused):
+    """A refund says why. Give the reason in a few words."""
+
+    field = "reason"
+
+
+class OrderIsNotOpen(WalletRefused):
+    """The order of a top-up is paid or cancelled already, or another tenant's."""
+
+    field = "order"
+
+
+class ProgrammeIsClosed(WalletRefused):
+    """The programme does not grant anything now."""
+
+    field = "programme"
+
+
+class TenantIsNotEligible(WalletRefused):
+    """The programme is not for this tenant."""
+
+    field = "tenant"
+
+
+class GrantedAlready(WalletRefused):
+    """The tenant has its grant of this programme already."""
+
+    field = "tenant"
+
+
+class PoolIsEmpty(WalletRefused):
+    """The programme's pool holds less than one more grant."""
+
+    field = "programme"
+
+
+class SettlementRefused(BillingError):
+    """The amount cannot be written off or paid back."""
+
+    field = "invoice"
+
+
+class SettlementOfADraft(SettlementRefused):
+    """Nothing is owed for a draft. Close its month first."""
+
+
+class SettlementCannotBePaid(SettlementRefused):
+    """The amount is not above zero, finer than the currency can be paid, or in another currency than the invoice."""
+
+    field = "amount"
+
+
+class SettledTooMuch(SettlementRefused):
+    """The amount is more than what is open of the invoice, or more than the tenant is owed."""
+
+    field = "amount"
+
+
+class SettledTwice(SettlementRefused):
+    """The invoice has one by this reference already. Where it is another one, give a reference of its own."""
+
+    field = "reference"
+
+
+class SettledTooEarly(SettlementRefused):
+    """The day is still to come. Record it when it has happened."""
+
+    field = "occurred_on"
 
 
 class PaymentRefused(BillingError):

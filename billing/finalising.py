@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import transaction
 
-from billing import ledger
+from billing import ledger, wallets
 from billing.models import Delivery, Invoice, Period
 from billing.numbering import next_number
 
@@ -21,8 +21,10 @@ def finalise(invoice_id: int, *, now: datetime) -> Invoice:
         if invoice.status == Invoice.Status.DRAFT:
             Period.objects.filter(pk=invoice.period_id).update(status=Period.Status.CLOSED)
             _queue(invoice, now)
+            wallets.draw_for(invoice)
             _number(invoice, now)
             ledger.book_invoice(invoice)
+            ledger.book_wallet_use(invoice)
     return invoice
 
 

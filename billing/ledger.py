@@ -12,9 +12,21 @@ from django.db import connection, transaction
 from django.db.models import Sum
 from django.utils import timezone
 
-from billing.bookings import Legs, countered, invoice_finalised, payment_received, wallet_paid_in
+from billing.bookings import (
+    Legs,
+    countered,
+    credit_given,
+    invoice_finalised,
+    paid_back,
+    payment_received,
+    wallet_expired,
+    wallet_paid_in,
+    wallet_refunded,
+    wallet_used,
+    written_off,
+)
 from billing.errors import BookedOtherwise, InvoiceIsADraft
-from billing.models import Entry, Invoice, Payment, Posting, WalletCredit
+from billing.models import Entry, Invoice, Payment, Posting, Settlement, WalletCredit, WalletDraw
 from money.amount import Money
 
 _CLAIM_SQL = """
@@ -62,12 +74,58 @@ def book_reversal(payment: Payment, occurred_on: date) -> bool:
 
 
 def book_wallet_credit(credit: WalletCredit) -> bool:
-    """Book what was paid into a wallet, or taken back, on the tenant's day and in its currency."""
+    """Book what was paid into a wallet, on the tenant's day and in its currency. A grant is not owed, nor booked."""
+    if credit.kind != WalletCredit.Kind.BOUGHT:
+        return False
     tenant = credit.tenant
     occurred_on = credit.created_at.astimezone(ZoneInfo(tenant.time_zone)).date()
     legs = wallet_paid_in(Money.of(credit.amount, tenant.currency))
     key = f"wallet_credit:{credit.pk}"
     return _book(Deed(tenant.pk, Entry.Kind.WALLET_CREDIT, key, occurred_on, credit.note, legs))
+
+
+def book_wallet_use(invoice: Invoice) -> bool:
+    """Book that a final invoice is paid from the wallet, as far as it is; whether there was something new to book."""
+    if invoice.issued_on is None:
+        raise InvoiceIsADraft("A draft is not paid from a wallet. Close its month.")
+    if not invoice.prepaid:
+        return False
+    legs = wallet_used(Money.of(invoice.prepaid, invoice.currency))
+    key, memo = f"wallet_use:{invoice.pk}", invoice.number or ""
+    return _book(Deed(invoice.tenant_id, Entry.Kind.WALLET_USE, key, invoice.issued_on, memo, legs, invoice.pk))
+
+
+def book_wallet_draw(draw: WalletDraw) -> bool:
+    """Book what of a bought credit expired or was refunded, on the tenant's day. Grants are not in the books."""
+    if draw.credit.kind != WalletCredit.Kind.BOUGHT:
+        return False
+    tenant = draw.tenant
+    is_refund = draw.kind == WalletDraw.Kind.REFUND
+    kind = Entry.Kind.WALLET_REFUND if is_refund else Entry.Kind.WALLET_EXPIRY
+    legs = (wallet_refunded if is_refund else wallet_expired)(Money.of(draw.amount, tenant.currency))
+    occurred_on = draw.created_at.astimezone(ZoneInfo(tenant.time_zone)).date()
+    return _book(Deed(tenant.pk, kind, f"{kind}:{draw.pk}", occurred_on, draw.reason or draw.credit.note, legs))
+
+
+def book_credit_note(note: Invoice) -> bool:
+    """Book a final credit note: revenue and tax go back, and the invoice that it corrects is open by so much less."""
+    if note.issued_on is None:
+        raise InvoiceIsADraft("A draft of a credit note is not booked.")
+    net, tax = (Money.of(amount, note.currency) for amount in (note.net, note.tax))
+    legs = credit_given(exact_sum(note), net, tax)
+    key, memo = f"credit_note:{note.pk}", note.number or ""
+    return _book(Deed(note.tenant_id, Entry.Kind.CREDIT_NOTE, key, note.issued_on, memo, legs, note.corrects_id))
+
+
+def book_settlement(settlement: Settlement) -> bool:
+    """Book what was written off of an invoice, or paid back of it."""
+    is_loss = settlement.kind == Settlement.Kind.WRITE_OFF
+    kind = Entry.Kind.WRITE_OFF if is_loss else Entry.Kind.REFUND
+    legs = (written_off if is_loss else paid_back)(Money.of(settlement.amount, settlement.currency))
+    invoice, key = settlement.invoice, f"{kind}:{settlement.pk}"
+    return _book(
+        Deed(invoice.tenant_id, kind, key, settlement.occurred_on, settlement.reference, legs, settlement.invoice_id)
+    )
 
 
 def exact_sum(invoice: Invoice) -> Money:

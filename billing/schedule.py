@@ -32,6 +32,10 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": NOTIFY_EVERY_S,
         "options": {"expires": NOTIFY_EVERY_S},
     },
+    "billing: expire what wallets hold": {
+        "task": "billing.tasks.expire_wallet_credits",
+        "schedule": crontab(minute="25"),
+    },
     "billing: hold the ledger against what it booked": {
         "task": "billing.tasks.check_ledger",
         "schedule": crontab(hour="2", minute="10"),

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.conf import settings
 
-from billing import budgets, delivery, ledger_check, notices, runs
+from billing import budgets, delivery, ledger_check, notices, runs, wallet_expiry
 from billing.schedule import CLOSE_EVERY_S, CLOSE_FOR_S
 
 
@@ -36,3 +36,8 @@ def notify_of_budgets() -> None:
 @shared_task
 def check_ledger() -> None:
     ledger_check.check()
+
+
+@shared_task
+def expire_wallet_credits() -> None:
+    wallet_expiry.expire_due()

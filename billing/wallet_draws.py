@@ -43,7 +43,8 @@ class Credit:
 @dataclass(frozen=True, slots=True)
 class Due:
     """An amount that is due for an offering (or for none, as a fee is), used at `at` or after it and before the next
-    expiry of a credit. `rate_percent_100` is its tax in hundredths of a percent, and `place` the line it stands on."""
+    expiry of a credit. `place` is the line it stands on, `category` what it shares with others taxed alike, and
+    `rate_percent_100` its tax in hundredths of a percent, where that is known."""
 
     place: int
     offering: str
@@ -51,6 +52,9 @@ class Due:
     amount: Money
     category: str = ""
     rate_percent_100: int = 0
+
+    def negated(self) -> "Due":
+        return replace(self, amount=-self.amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,9 @@ class Draw:
     credit_id: int
     due: Due
     amount: Money
+
+    def negated(self) -> "Draw":
+        return replace(self, amount=-self.amount)
 
 
 def draws(wallet: Iterable[Credit], dues: Sequence[Due]) -> list[Draw]:
@@ -150,17 +157,6 @@ def by_time(due: Due, boundaries: Sequence[datetime], used_before: Sequence[int]
         for start, share in zip(starts, shares, strict=True)
         if share
     ]
-
-
-def given_back(taken: Sequence[tuple[int, Money]], amount: Money) -> list[tuple[int, Money]]:
-    """Which credits get `amount` back, of what each gave; the first of `taken` first."""
-    found: list[tuple[int, Money]] = []
-    for credit_id, gave in taken:
-        back = min(gave, amount)
-        if back.pico > 0:
-            found.append((credit_id, back))
-            amount -= back
-    return found
 
 
 def affords(bought: Money, granted: Money, rate_percent_100: int) -> Money:

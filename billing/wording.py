@@ -30,3 +30,8 @@ def line_description(offering: str, unit: str, correction_of: date | None) -> st
     """What a line says it is for; a correction names the month that its usage belongs to."""
     late = f" ({late_usage_of(correction_of)})" if correction_of else ""
     return f"{offering}, {UNIT_NAMES[unit]}{late}"
+
+
+def grant_description(note: str, offering: str) -> str:
+    """What a line says by which granted credit lowers an invoice."""
+    return f"Granted credit: {note}" + (f" ({offering})" if offering else "")

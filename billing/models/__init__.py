@@ -13,10 +13,13 @@ from billing.models.invoices import (
 )
 from billing.models.ledger import Entry, Payment, Posting
 from billing.models.prices import Plan, PriceBook, PriceBookVersion, Rate
+from billing.models.programmes import Programme
 from billing.models.runs import ClosingItem, ClosingRun
 from billing.models.seller import Seller
+from billing.models.settlements import Settlement
 from billing.models.tax import TaxExemption, TaxRate
-from billing.models.wallets import BudgetNotice, WalletCredit
+from billing.models.top_ups import TopUpOrder, TopUpRule
+from billing.models.wallets import BudgetNotice, WalletCredit, WalletDraw
 
 __all__ = [
     "BudgetNotice",
@@ -36,10 +39,15 @@ __all__ = [
     "Posting",
     "PriceBook",
     "PriceBookVersion",
+    "Programme",
     "Rate",
     "Seller",
+    "Settlement",
     "TaxCategory",
     "TaxExemption",
     "TaxRate",
+    "TopUpOrder",
+    "TopUpRule",
     "WalletCredit",
+    "WalletDraw",
 ]

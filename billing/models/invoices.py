@@ -157,6 +157,13 @@ class InvoiceLine(models.Model):
     tax_rate_percent = models.DecimalField(max_digits=5, decimal_places=2, default=0)
     service_start = models.DateTimeField()
     service_end = models.DateTimeField()
+    wallet_credit = models.ForeignKey(
+        "billing.WalletCredit",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="Of a grant: the credit that it is drawn from.",
+    )
 
     class Meta:
         ordering = ["invoice", "position"]

@@ -18,6 +18,12 @@ class Entry(models.Model):
         PAYMENT = "payment"
         PAYMENT_REVERSAL = "payment_reversal"
         WALLET_CREDIT = "wallet_credit"
+        WALLET_USE = "wallet_use"
+        WALLET_EXPIRY = "wallet_expiry"
+        WALLET_REFUND = "wallet_refund"
+        CREDIT_NOTE = "credit_note"
+        WRITE_OFF = "write_off"
+        REFUND = "refund"
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
     kind = models.CharField(max_length=24, choices=Kind)
@@ -37,7 +43,21 @@ class Entry(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(legs__gte=2), name="entry_is_double"),
             models.CheckConstraint(
-                condition=Q(kind__in=["invoice", "payment", "payment_reversal", "wallet_credit"]), name="entry_kind"
+                condition=Q(
+                    kind__in=[
+                        "invoice",
+                        "payment",
+                        "payment_reversal",
+                        "wallet_credit",
+                        "wallet_use",
+                        "wallet_expiry",
+                        "wallet_refund",
+                        "credit_note",
+                        "write_off",
+                        "refund",
+                    ]
+                ),
+                name="entry_kind",
             ),
         ]
 

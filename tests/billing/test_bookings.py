@@ -5,7 +5,22 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.bookings import Account, Leg, Legs, balance, countered, invoice_finalised, payment_received, wallet_paid_in
+from billing.bookings import (
+    Account,
+    Leg,
+    Legs,
+    balance,
+    countered,
+    credit_given,
+    invoice_finalised,
+    paid_back,
+    payment_received,
+    wallet_expired,
+    wallet_paid_in,
+    wallet_refunded,
+    wallet_used,
+    written_off,
+)
 from billing.tax import tax_on
 from money.amount import Money
 
@@ -44,6 +59,30 @@ def test_money_that_comes_in_balances_and_is_undone_by_its_counterpart(currency:
         assert on(legs, Account.CASH) == pico
         assert balance(countered(legs)) == {}
         assert all(on(legs + countered(legs), account) == 0 for account in Account)
+
+
+@given(currency=CURRENCIES, pico=PICO)
+def test_what_is_bought_and_used_expired_or_refunded_leaves_nothing_owed(currency: str, pico: int) -> None:
+    amount = Money(pico, currency)
+    ends = {Account.RECEIVABLE: wallet_used, Account.BREAKAGE: wallet_expired, Account.CASH: wallet_refunded}
+    for account, deed in ends.items():
+        assert balance(deed(amount)) == {}
+        assert on(wallet_paid_in(amount) + deed(amount), Account.WALLET_LIABILITY) == 0
+        assert on(deed(amount), account) == -pico
+
+
+@given(currency=CURRENCIES, pico=PICO, net=PICO, tax=PICO)
+def test_a_credit_note_a_write_off_and_a_refund_undo_what_was_owed(
+    currency: str, pico: int, net: int, tax: int
+) -> None:
+    exact, rounded, taxed = Money(pico, currency), Money(net, currency), Money(tax, currency)
+    whole = invoice_finalised(exact, rounded, taxed) + credit_given(exact, rounded, taxed)
+    assert all(on(whole, account) == 0 for account in Account)
+    gross = rounded + taxed
+    assert balance(written_off(gross)) == balance(paid_back(gross)) == {}
+    assert on(invoice_finalised(exact, rounded, taxed) + written_off(gross), Account.RECEIVABLE) == 0
+    assert on(written_off(gross), Account.WRITE_OFF) == gross.pico
+    assert all(on(payment_received(gross) + paid_back(gross), account) == 0 for account in Account)
 
 
 @given(usd=PICO.filter(bool), eur=PICO.filter(bool))

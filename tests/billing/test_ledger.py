@@ -160,7 +160,7 @@ def test_what_was_booked_never_changes(invoice: Invoice, table: str, deed: str) 
 def test_what_was_there_before_the_ledger_is_booked_as_the_ledger_books_it(invoice: Invoice, priced: Person) -> None:
     add_usage(priced.project, DECEMBER, "input_uncached", 10_000_000)  # A gross amount, a tax, and nothing to round.
     closing.close(priced.tenant, date(2026, 12, 1), early=True, now=DECEMBER.replace(day=2))
-    pay_in(WalletCredit(tenant=priced.tenant, amount=Decimal("-0.25"), note="taken back"))
+    pay_in(WalletCredit(tenant=priced.tenant, amount=Decimal("0.25"), note="transfer"))
     booked = everything_booked()
     assert len(booked) == 4 + 3 + 2
 

@@ -100,10 +100,10 @@ def test_what_differs_is_an_alert_until_it_is_right(
     books: Invoice, broken: str, mended: str, subject: str, said: str
 ) -> None:
     as_superuser(broken)
-    assert list(ledger_check.check()) == [subject]
+    assert subject in ledger_check.check()
     ledger_check.check()
-    alert = Alert.objects.get(resolved_at=None)
-    assert (alert.kind, alert.subject) == ("ledger_differs", subject)
+    alert = Alert.objects.get(resolved_at=None, subject=subject)
+    assert alert.kind == "ledger_differs"
     assert said in alert.message
     as_superuser(mended)
     assert ledger_check.check() == {}
@@ -117,7 +117,7 @@ def test_a_wallet_credit_that_was_entered_past_the_ledger_is_found(priced: Perso
 
 
 def test_the_books_are_checked_each_night(books: Invoice) -> None:
-    as_superuser("UPDATE billing_walletcredit SET amount = 6")
+    as_superuser("UPDATE billing_posting SET amount = -2 WHERE amount = -3")
     check_ledger()
     assert open_by_kind() == {"ledger_differs": 1}
     assert check_ledger.name in {entry["task"] for entry in BEAT_SCHEDULE.values()}

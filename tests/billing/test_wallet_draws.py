@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.wallet_draws import Credit, Draw, Due, affords, by_time, draws, given_back, netted, with_tax
+from billing.wallet_draws import Credit, Draw, Due, affords, by_time, draws, netted, with_tax
 from money.amount import Money
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -180,14 +180,6 @@ def test_parts_by_time_sum_to_the_line_and_begin_at_its_boundaries(cents: int, q
 def test_a_quantity_that_went_down_belongs_to_the_first_instant_whole() -> None:
     assert by_time(due(0, 9), [START + timedelta(days=3)], [12], 10) == [due(0, 9)]
     assert by_time(due(0, 9), [START + timedelta(days=3)], [0], 0) == [due(0, 9)]
-
-
-@given(st.lists(st.integers(0, 500), max_size=5), st.integers(0, 3000))
-def test_no_credit_gets_back_more_than_it_gave(gave: list[int], cents: int) -> None:
-    taken = [(place, usd(amount)) for place, amount in enumerate(gave)]
-    back = given_back(taken, usd(cents))
-    assert all(amount <= dict(taken)[place] for place, amount in back)
-    assert total([amount for _, amount in back]) == usd(min(cents, sum(gave)))
 
 
 @given(st.integers(0, 10**20), st.integers(0, 10**20), st.integers(0, 10_000))
