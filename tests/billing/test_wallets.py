@@ -287,5 +287,5 @@ def test_money_taken_back_before_there_were_refunds_is_netted_with_what_was_paid
             tenant=alice.tenant, amount=amount, note="x", created_at=datetime(2026, 1, day, tzinfo=UTC)
         )
     with connection.cursor() as cursor:
-        cursor.execute(import_module("billing.migrations.0012_wallets_frozen").NETTED)
+        cursor.execute(import_module("billing.migrations.0013_wallets_frozen").NETTED)
     assert [left(credit) for credit in WalletCredit.objects.order_by("pk")] == ["0", "0", "0", "0", "-2"]

@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0010_closing_runs"),
+        ("billing", "0011_rates_of_every_kind"),
         ("tenants", "0003_keys_that_report_usage"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -103,7 +103,7 @@ SELECT tenant_id, takes, 'netted', -amount, '', now() FROM pair WHERE amount > 0
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0011_wallets_that_pay")]
+    dependencies = [("billing", "0012_wallets_that_pay")]
 
     operations = [
         migrations.RunSQL(DRAWS, NOT_DRAWS),
