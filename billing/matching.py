@@ -4,8 +4,8 @@ Rates of one version partition usage: each usage meets exactly one of them or no
 and two rates that could meet the same usage are refused when they are saved (and by Postgres: migration 0011).
 """
 
-from collections.abc import Iterable, Mapping
-from itertools import combinations
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations, product
 from typing import NamedTuple, TypeVar
 
 from metering.usage import ServiceTier
@@ -33,9 +33,13 @@ class Match(NamedTuple):
         )
 
     def __str__(self) -> str:
+        return f"{self.unit} of {self.offering} ({self.qualities})"
+
+    @property
+    def qualities(self) -> str:
+        """The grade and the service tier, for people."""
         grade = {ANY: "any grade", "": "no grade"}.get(self.grade, self.grade)
-        tier = "any service tier" if self.service_tier == ANY else self.service_tier
-        return f"{self.unit} of {self.offering} ({grade}, {tier})"
+        return f"{grade}, {'any service tier' if self.service_tier == ANY else self.service_tier}"
 
 
 def met(
@@ -60,6 +64,39 @@ def overlapping(matches: Iterable[Match]) -> list[tuple[Match, Match]]:
     for match in matches:
         of_units.setdefault((match.offering, match.unit), []).append(match)
     return [pair for group in of_units.values() for pair in combinations(group, 2) if pair[0].overlaps(pair[1])]
+
+
+class Gap(NamedTuple):
+    """Units that are not priced in a grade and service tier in which others of the offering are."""
+
+    offering: str
+    grade: str
+    service_tier: str
+    units: tuple[str, ...]
+
+    def __str__(self) -> str:
+        qualities = Match(self.offering, "", self.grade, self.service_tier).qualities
+        return f"{self.offering} lacks {', '.join(self.units)} ({qualities})"
+
+
+def gaps(matches: Iterable[Match], units: Sequence[str]) -> list[Gap]:
+    """Where rates price only a part of `units`. An offering of which none of them is priced lacks them all.
+
+    A grade that no rate names is met by rates for any grade alone; so one place, called any, stands for all of these.
+    """
+    of_offerings: dict[str, list[Match]] = {}
+    for match in matches:
+        of_offerings.setdefault(match.offering, []).append(match)
+    found: list[Gap] = []
+    for offering, rates in sorted(of_offerings.items()):
+        counted = [rate for rate in rates if rate.unit in units]
+        if not counted:
+            found.append(Gap(offering, ANY, ServiceTier.STANDARD, tuple(units)))
+        for grade, tier in product(sorted({rate.grade for rate in counted}), ServiceTier):
+            priced = {rate.unit for rate in counted if rate.grade in (grade, ANY) and rate.service_tier in (tier, ANY)}
+            if priced and not priced.issuperset(units):
+                found.append(Gap(offering, grade, tier, tuple(unit for unit in units if unit not in priced)))
+    return found
 
 
 def qualified(offering: str, grade: str, service_tier: str) -> str:

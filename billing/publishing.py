@@ -1,6 +1,5 @@
 """The one writer of what freezes prices: publishing a version, and giving a tenant a plan."""
 
-from collections import defaultdict
 from datetime import datetime
 
 from django.db import transaction
@@ -8,17 +7,20 @@ from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from billing.errors import CurrencyIsNotTheTenants, IncompletePrices, PastIsInvoiced
+from billing.matching import gaps
 from billing.models import Invoice, Plan, PriceBook, PriceBookVersion
 from billing.rating import UNITS_OF_CHAT
 from tenants.models import Tenant
+
+GAPS_NAMED_MAX = 20
 
 
 @transaction.atomic
 def publish(version: PriceBookVersion) -> PriceBookVersion:
     """Freeze a version, complete as it is, so that it prices usage from `valid_from` on. Twice is once.
 
-    Raises `IncompletePrices` where an offering lacks a unit that its answers can contain, and `PastIsInvoiced` where
-    usage after `valid_from` was invoiced by this book already.
+    Raises `IncompletePrices` where an offering lacks a unit that its answers can contain, in a grade or service tier in
+    which it is sold, and `PastIsInvoiced` where usage after `valid_from` was invoiced by this book already.
     """
     locked = PriceBookVersion.objects.select_for_update().select_related("price_book").get(pk=version.pk)
     if locked.published_at is None:
@@ -50,18 +52,14 @@ def refuse_plan(plan: Plan) -> None:
 
 
 def _refuse_incomplete(version: PriceBookVersion) -> None:
-    priced: dict[str, set[str]] = defaultdict(set)
-    for offering, unit in version.rates.values_list("offering", "unit"):
-        priced[offering].add(unit)
-    if not priced:
+    rates = list(version.rates.all())
+    if not rates:
         raise IncompletePrices(f"{version} has no rates. Enter some before publishing it.")
-    lacking = [
-        f"{offering} lacks {', '.join(unit for unit in UNITS_OF_CHAT if unit not in units)}"
-        for offering, units in sorted(priced.items())
-        if not units.issuperset(UNITS_OF_CHAT)
-    ]
+    lacking = gaps([rate.match for rate in rates], UNITS_OF_CHAT)
     if lacking:
-        raise IncompletePrices(f"{version}: {'; '.join(lacking)}. Give each of them a rate; 0 is a price.")
+        named = "; ".join(str(gap) for gap in lacking[:GAPS_NAMED_MAX])
+        more = f"; and {len(lacking) - GAPS_NAMED_MAX} more" if len(lacking) > GAPS_NAMED_MAX else ""
+        raise IncompletePrices(f"{version}: {named}{more}. Give each of them a rate; 0 is a price.")
 
 
 def _refuse_invoiced(begins_at: datetime, invoices: QuerySet[Invoice]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.matching import ANY, Match, met, overlapping, qualified
+from billing.matching import ANY, Match, gaps, met, overlapping, qualified
 
 GRADES, TIERS = ["", "grounded", "screened"], ["standard", "batch", "flex", "priority"]
 matches = st.builds(
@@ -47,3 +47,24 @@ def test_usage_meets_the_one_rate_that_is_for_it(rates: list[Match]) -> None:
 )
 def test_what_is_not_the_usual_is_named(grade: str, tier: str, text: str) -> None:
     assert qualified("m", grade, tier) == text
+
+
+def test_a_gap_is_where_a_part_of_an_offering_has_a_price_and_the_rest_has_none() -> None:
+    rates = [
+        Match("m", "input", ANY, ANY),
+        Match("m", "output", "", "standard"),
+        Match("m", "output", "grounded", ANY),
+        Match("m", "output", "", "batch"),
+        Match("m", "request", ANY, ANY),
+        Match("n", "request"),
+    ]
+    assert [str(gap) for gap in gaps(rates, ["input", "output"])] == [
+        "m lacks output (no grade, flex)",
+        "m lacks output (no grade, priority)",
+        *(f"m lacks output (any grade, {tier})" for tier in TIERS),
+        "n lacks input, output (any grade, standard)",
+    ]
+
+
+def test_requests_with_a_price_in_every_tier_sell_no_tier_by_themselves() -> None:
+    assert gaps([Match("m", "output"), Match("m", "request", ANY, ANY)], ["output"]) == []
