@@ -62,14 +62,15 @@ TOKENWORKS_ARCHIVE_URL = env.url(
     "TOKENWORKS_ARCHIVE_URL", (TOKENWORKS_HOME / "archive").as_uri(), ("file", "s3", "gs", "az")
 )
 
-# The ingest API: the longest body and the most events of one call, how far back a backfill reaches, and how many of
-# them one tenant may have open.
+# The ingest API: the longest body and the most events of one call, how far back a backfill reaches, how many of them
+# one tenant may have open, and for how many days before somebody is told.
 TOKENWORKS_INGEST_BODY_BYTES_MAX = env.integer(
     "TOKENWORKS_INGEST_BODY_BYTES_MAX", 10 * 2**20, minimum=1024, maximum=2**28
 )
 TOKENWORKS_INGEST_EVENTS_MAX = env.integer("TOKENWORKS_INGEST_EVENTS_MAX", 10_000, minimum=1, maximum=100_000)
 TOKENWORKS_BACKFILL_DAYS_MAX = env.integer("TOKENWORKS_BACKFILL_DAYS_MAX", 800, minimum=35, maximum=7_320)
 TOKENWORKS_BACKFILLS_OPEN_MAX = env.integer("TOKENWORKS_BACKFILLS_OPEN_MAX", 10, minimum=1, maximum=1_000)
+TOKENWORKS_BACKFILL_OPEN_DAYS_MAX = env.integer("TOKENWORKS_BACKFILL_OPEN_DAYS_MAX", 7, minimum=1, maximum=366)
 
 # Limits of the gateway, on everything that a caller or an upstream can make grow.
 TOKENWORKS_BODY_BYTES_MAX = env.integer("TOKENWORKS_BODY_BYTES_MAX", 32 * 2**20, minimum=1024, maximum=2**30)

@@ -7,6 +7,7 @@ from celery.schedules import crontab
 FOLD_EVERY_S = 2
 MAIL_ALERTS_EVERY_S = 30
 CHECK_SHIPPING_EVERY_S = 60
+CHECK_BACKFILLS_EVERY_S = 600
 SHIPPER_STARTS_IN_S = 30  # When everything starts together, journals of yesterday are not called late at once.
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
@@ -24,6 +25,11 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "metering.tasks.check_shipping",
         "schedule": CHECK_SHIPPING_EVERY_S,
         "options": {"countdown": SHIPPER_STARTS_IN_S, "expires": CHECK_SHIPPING_EVERY_S + SHIPPER_STARTS_IN_S},
+    },
+    "metering: look whether backfills are left open": {
+        "task": "metering.tasks.check_backfills",
+        "schedule": CHECK_BACKFILLS_EVERY_S,
+        "options": {"expires": CHECK_BACKFILLS_EVERY_S},
     },
     "metering: hold requests against events": {
         "task": "metering.tasks.check_requests",

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from metering import alert_mail, journal_states, partitions, reconciliation, request_days, rollup
+from metering import alert_mail, backfill_alerts, journal_states, partitions, reconciliation, request_days, rollup
 
 ARCHIVE_TIME_LIMIT_S = 6 * 3600  # Two months of a hundred million events are no matter of minutes.
 
@@ -34,6 +34,11 @@ def compare_buckets() -> None:
 @shared_task
 def check_shipping() -> None:
     journal_states.check_late()
+
+
+@shared_task
+def check_backfills() -> None:
+    backfill_alerts.check_open()
 
 
 @shared_task

@@ -22,6 +22,7 @@ def test_every_scheduled_task_exists() -> None:
             tasks.compare_buckets,
             tasks.mail_alerts,
             tasks.check_shipping,
+            tasks.check_backfills,
             tasks.check_requests,
             tasks.archive_old_months,
         )
