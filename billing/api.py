@@ -1,5 +1,6 @@
 """The office API about prices and invoices."""
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
-from billing import balances, closing
+from billing import balances, closing, preview
 from billing.documents.issue import pdf_of
 from billing.errors import BillingError
 from billing.models import Invoice, InvoiceLine, InvoiceTax, Payment, PriceBook, PriceBookVersion, Rate
@@ -144,18 +145,46 @@ class InvoiceSerializer(InvoiceSummarySerializer):
         ]
 
 
-class ClosingSerializer(serializers.Serializer[Any]):
-    """Which month to close."""
+GIVEN_WITH_THE_NUMBER = {"id", "number", "issued_on", "due_on", "open_amount", "is_paid"}
 
-    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", queryset=Tenant.objects.all())
-    month = serializers.CharField(help_text="Year and month, such as 2026-11.")
-    early = serializers.BooleanField(default=False, help_text="Close a month that has not ended.")
 
-    def validate_month(self, text: str) -> Any:
+class PreviewSerializer(InvoiceSerializer):
+    """What closing a month would give now. It has no number, and is kept nowhere unless it is final."""
+
+    class Meta(InvoiceSerializer.Meta):
+        fields = [name for name in InvoiceSerializer.Meta.fields if name not in GIVEN_WITH_THE_NUMBER]
+
+
+class MonthField(serializers.Field[date, str, str, Any]):
+    """A month's first day, written as year and month."""
+
+    def to_internal_value(self, data: str) -> date:
         try:
-            return parse_month(text)
+            return parse_month(str(data))
         except NotAMonth as refusal:
             raise serializers.ValidationError(str(refusal)) from refusal
+
+    def to_representation(self, value: date) -> str:
+        return f"{value:%Y-%m}"
+
+
+class MonthOfTenantSerializer(serializers.Serializer[Any]):
+    """Whose month. A caller finds only tenants that it may see."""
+
+    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", queryset=Tenant.objects.all())
+    month = MonthField(help_text="Year and month, such as 2026-11.")
+
+    def validate_tenant(self, tenant: Tenant) -> Tenant:
+        visible = visible_tenant_ids(self.context["request"].user)
+        if visible is not None and tenant.pk not in visible:
+            self.fields["tenant"].fail("does_not_exist", slug_name="slug", value=tenant.slug)
+        return tenant
+
+
+class ClosingSerializer(MonthOfTenantSerializer):
+    """Which month to close."""
+
+    early = serializers.BooleanField(default=False, help_text="Close a month that has not ended.")
 
 
 class NewestFirst(CursorPagination):
@@ -199,11 +228,23 @@ class InvoiceViewSet(ReadOnlyModelViewSet[Invoice]):
         name = f'inline; filename="{invoice.number}.pdf"'
         return HttpResponse(content, content_type="application/pdf", headers={"Content-Disposition": name})
 
+    @extend_schema(parameters=[MonthOfTenantSerializer], responses=PreviewSerializer)
+    @action(detail=False, methods=["get"])
+    def preview(self, request: Request) -> Response:
+        """What closing a month would give now: usage so far at its prices, and all that the plan adds to it."""
+        asked = MonthOfTenantSerializer(data=request.query_params, context=self.get_serializer_context())
+        asked.is_valid(raise_exception=True)
+        try:
+            invoice = preview.preview(**asked.validated_data)
+        except BillingError as refusal:
+            raise Refused(refusal) from refusal
+        return Response(PreviewSerializer(invoice, context=self.get_serializer_context()).data)
+
     @extend_schema(request=ClosingSerializer, responses=InvoiceSerializer)
     @action(detail=False, methods=["post"], permission_classes=[IsAdminUser])
     def close(self, request: Request) -> Response:
         """Close a tenant's month: make its invoice, or return the one that is there."""
-        asked = ClosingSerializer(data=request.data)
+        asked = ClosingSerializer(data=request.data, context=self.get_serializer_context())
         asked.is_valid(raise_exception=True)
         given = asked.validated_data
         try:

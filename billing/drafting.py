@@ -20,17 +20,19 @@ from tenants.models import Tenant
 UNPRICED_NAMED_MAX = 20
 
 
-def draft(tenant: Tenant, month: date, *, early: bool, now: datetime) -> Invoice:
+def draft(tenant: Tenant, month: date, *, early: bool, behind_drafts: bool = False, now: datetime) -> Invoice:
     """The draft of a month, made anew; a final invoice is returned as it is.
 
-    Inside a transaction that sees one snapshot. Raises one of `ClosingRefused`.
+    Inside a transaction that sees one snapshot. `behind_drafts` counts drafts of earlier months as closed, for a
+    preview. Raises one of `ClosingRefused`.
     """
     period = periods.month(month, tenant.time_zone)
     found = existing(tenant, month)
     if found is not None and found.status == Invoice.Status.FINAL:
         return found
     _refuse_unended(period, early=early, now=now)
-    _refuse_earlier_draft(tenant, month)
+    if not behind_drafts:
+        _refuse_earlier_draft(tenant, month)
     if found is not None:
         discard(found)
     invoice = _new_invoice(tenant, period, now)
