@@ -1,21 +1,24 @@
-"""Turns rated usage into the lines and totals of a draft."""
+"""Turns charges into the lines and totals of a draft."""
+
+from collections.abc import Mapping, Sequence
 
 from billing import taxation, wallets
-from billing.errors import CurrencyIsNotTheTenants, NothingToInvoice
-from billing.matching import qualified
+from billing.charges import Charge, LineKind
 from billing.models import Invoice, InvoiceLine
-from billing.rating import RatedLine, UnitPrice, print_order
+from billing.rating import UNITS_IN_PRINT, UnitPrice
 from billing.wording import line_description
 from money.amount import Money
 from tenants.models import Project
 
+FEE_AND_CREDIT = (LineKind.FEE, LineKind.GRANT, LineKind.CREDIT)  # After what bounds usage, as they are reckoned.
+KINDS_IN_PRINT = [*(kind for kind in LineKind if kind not in FEE_AND_CREDIT), *FEE_AND_CREDIT]
 
-def assemble(invoice: Invoice, rated: list[RatedLine]) -> None:
-    """Write the lines of a draft and its totals: each line rounded once, the net being the sum of what is printed."""
-    _refuse_lines(invoice, rated)
+
+def assemble(invoice: Invoice, charges: Sequence[Charge]) -> None:
+    """Write the lines of a draft, one at least, and its totals, the net being the sum of what is printed."""
     names = dict(Project.objects.filter(tenant=invoice.tenant).values_list("id", "name"))
-    ordered = sorted(rated, key=lambda line: _order(invoice, line, names[line.project_id]))
-    lines = [_line(invoice, position, line, names[line.project_id]) for position, line in enumerate(ordered, start=1)]
+    ordered = sorted(charges, key=lambda charge: _order(invoice, charge, names))
+    lines = [_line(invoice, position, charge, names) for position, charge in enumerate(ordered, start=1)]
     lines += wallets.grant_lines(invoice, lines)
     tax = taxation.tax_lines(invoice, lines)
     InvoiceLine.objects.bulk_create(lines, batch_size=1000)
@@ -25,45 +28,45 @@ def assemble(invoice: Invoice, rated: list[RatedLine]) -> None:
     invoice.save(update_fields=["net", "tax", "gross", "prepaid"])
 
 
-def _refuse_lines(invoice: Invoice, rated: list[RatedLine]) -> None:
-    if not rated:
-        raise NothingToInvoice("There are requests, but nothing that has a price.")
-    for line in rated:
-        if line.amount.currency != invoice.currency:
-            raise CurrencyIsNotTheTenants(
-                f"{line.offering} is priced in {line.amount.currency}, "
-                f"and {invoice.tenant.slug} pays in {invoice.currency}. One of the two has to change."
-            )
+def _order(invoice: Invoice, charge: Charge, names: Mapping[int, str]) -> tuple[object, ...]:
+    """The month's own lines first, then corrections from the oldest on; projects before the tenant as a whole."""
+    is_correction = charge.month != invoice.period.month
+    project = charge.project_id or 0
+    of = (charge.offering, charge.grade, charge.service_tier)
+    unit = UNITS_IN_PRINT.index(charge.unit) if charge.unit else len(UNITS_IN_PRINT)
+    by = (KINDS_IN_PRINT.index(charge.kind), charge.first_start, charge.detail)
+    return is_correction, charge.month, not project, names.get(project, ""), project, *of, unit, *by
 
 
-def _order(invoice: Invoice, line: RatedLine, project: str) -> tuple[object, ...]:
-    """The month's own lines first, then corrections from the oldest on."""
-    is_correction = line.month != invoice.period.month
-    of = (line.offering, line.grade, line.service_tier)
-    return is_correction, line.month, project, line.project_id, *of, *print_order(line)
-
-
-def _line(invoice: Invoice, position: int, line: RatedLine, project: str) -> InvoiceLine:
-    is_correction = line.month != invoice.period.month
-    sold = qualified(line.offering, line.grade, line.service_tier)
-    price = line.price or UnitPrice(line.amount, 1)
+def _line(invoice: Invoice, position: int, charge: Charge, names: Mapping[int, str]) -> InvoiceLine:
+    is_correction = charge.month != invoice.period.month
+    price = charge.price or _as_if_priced(charge)
     return InvoiceLine(
         invoice=invoice,
         position=position,
-        description=line_description(sold, line.unit, line.month if is_correction else None),
-        month=line.month,
+        kind=charge.kind,
+        description=line_description(charge, is_correction=is_correction),
+        detail=charge.detail,
+        month=charge.month,
         is_correction=is_correction,
-        project_id=line.project_id,
-        project=project,
-        offering=line.offering,
-        grade=line.grade,
-        service_tier=line.service_tier,
-        unit=line.unit,
-        quantity=line.quantity if line.price else 1,
+        project_id=charge.project_id,
+        project=names[charge.project_id] if charge.project_id else "",
+        offering=charge.offering,
+        grade=charge.grade,
+        service_tier=charge.service_tier,
+        unit=charge.unit,
+        quantity=charge.quantity,
         unit_amount=price.amount.decimal,
         per=price.per,
-        exact=line.amount.decimal,
-        amount=line.amount.rounded().decimal,
-        service_start=line.first_start,
-        service_end=line.last_end,
+        is_priced=charge.price is not None,
+        exact=charge.exact.decimal,
+        amount=charge.printed.decimal,
+        service_start=charge.first_start,
+        service_end=charge.last_end,
     )
+
+
+def _as_if_priced(charge: Charge) -> UnitPrice:
+    """A given amount as the price of the whole quantity. Prices are not below zero: the quantity is."""
+    amount = charge.exact if charge.unit else charge.printed
+    return UnitPrice(Money(abs(amount.pico), amount.currency), max(abs(charge.quantity), 1))

@@ -5,19 +5,14 @@ usage that comes while it waits is taken in, and a preview is a draft that is ro
 """
 
 from datetime import date, datetime
-from functools import cache
 
 import msgspec
 from django.db.models import Max
 
-from billing import annex, assembly, parties, periods
-from billing.errors import DraftIsOpen, EarlierMonthIsOpen, MonthIsNotOver, NothingToInvoice, UsageIsNotPriced
+from billing import annex, assembly, due, parties, periods
+from billing.errors import DraftIsOpen, MonthIsNotOver, NothingToInvoice
 from billing.models import Invoice, InvoiceLine, InvoiceTax, InvoiceUsage, Period
-from billing.rating import RatedLine, rate
-from billing.tariffs import tariff_of
 from tenants.models import Tenant
-
-UNPRICED_NAMED_MAX = 20
 
 
 def draft(tenant: Tenant, month: date, *, early: bool, behind_drafts: bool = False, now: datetime) -> Invoice:
@@ -56,11 +51,11 @@ def discard(invoice: Invoice) -> None:
 
 def _fill(invoice: Invoice, period: periods.Month) -> None:
     """Write the annex, the lines and the sums of a draft that is empty."""
-    if not annex.cover_due_usage(invoice, invoice.usage_until):
+    annex.cover_due_usage(invoice, invoice.usage_until)
+    charges = due.charges_due(invoice)
+    if not charges:
         raise NothingToInvoice(f"{invoice.tenant.slug} has no usage left to invoice up to the end of {period}.")
-    lines = _rated(invoice, period)
-    _refuse_open_months(invoice, lines)
-    assembly.assemble(invoice, lines)
+    assembly.assemble(invoice, charges)
 
 
 def _refuse_unended(period: periods.Month, *, early: bool, now: datetime) -> None:
@@ -103,30 +98,3 @@ def _new_invoice(tenant: Tenant, period: periods.Month, now: datetime) -> Invoic
         gross=0,
         created_at=now,
     )
-
-
-def _rated(invoice: Invoice, period: periods.Month) -> list[RatedLine]:
-    @cache
-    def month_of(start: datetime) -> date:
-        return periods.month_at(start, period.time_zone).first_day
-
-    rating = rate(annex.covered_usage(invoice), tariff_of(invoice.tenant_id), month_of)
-    if rating.unpriced:
-        named = "; ".join(str(usage) for usage in rating.unpriced[:UNPRICED_NAMED_MAX])
-        more = len(rating.unpriced) - UNPRICED_NAMED_MAX
-        raise UsageIsNotPriced(
-            f"There is usage without a price: {named}{f'; and {more} more' if more > 0 else ''}. "
-            "Publish prices, or give the tenant a plan, that begin before it."
-        )
-    return rating.lines
-
-
-def _refuse_open_months(invoice: Invoice, lines: list[RatedLine]) -> None:
-    """Usage of an earlier month is a correction only where that month had its own invoice."""
-    closed = set(Period.objects.filter(tenant=invoice.tenant).values_list("month", flat=True))
-    still_open = {line.month for line in lines} - closed
-    if still_open:
-        raise EarlierMonthIsOpen(
-            f"{invoice.tenant.slug} has usage of {min(still_open):%Y-%m}, which was never closed. Close it first.",
-            min(still_open),
-        )

@@ -8,6 +8,9 @@ BillingError                 `field` names what to put right
 │   ├── RatesOverlap
 │   ├── IncompletePrices
 │   ├── PricesArePublished
+│   ├── TermsAreAgreed
+│   ├── TermsInAnotherCurrency
+│   ├── CouponTwice
 │   └── PastIsInvoiced
 ├── JournalUnclear
 ├── ClosingRefused
@@ -103,6 +106,24 @@ class PricesArePublished(PricesRefused):
     """A published version of a price book never changes. Publish another version that begins later."""
 
     field = "version"
+
+
+class TermsAreAgreed(PricesRefused):
+    """Terms that a plan names never change. Write new ones, and let another plan with them follow."""
+
+    field = "terms"
+
+
+class TermsInAnotherCurrency(PricesRefused):
+    """The terms, or the coupon, are in another currency than the tenant's own."""
+
+    field = "currency"
+
+
+class CouponTwice(PricesRefused):
+    """The tenant has this coupon already. Each is redeemed once."""
+
+    field = "coupon"
 
 
 class PastIsInvoiced(PricesRefused):

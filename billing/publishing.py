@@ -6,9 +6,10 @@ from django.db import transaction
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
+from billing.agreements import refuse_currency
 from billing.errors import CurrencyIsNotTheTenants, IncompletePrices, PastIsInvoiced
 from billing.matching import gaps
-from billing.models import Invoice, Plan, PriceBook, PriceBookVersion
+from billing.models import Invoice, Plan, PlanTerms, PriceBook, PriceBookVersion
 from billing.rating import UNITS_OF_CHAT
 from tenants.models import Tenant
 
@@ -32,9 +33,9 @@ def publish(version: PriceBookVersion) -> PriceBookVersion:
 
 
 @transaction.atomic
-def agree(tenant: Tenant, price_book: PriceBook, starts_at: datetime) -> Plan:
+def agree(tenant: Tenant, price_book: PriceBook, starts_at: datetime, terms: PlanTerms | None = None) -> Plan:
     """Give a tenant a plan from an instant on, which is not one that has been invoiced already."""
-    plan = Plan(tenant=tenant, price_book=price_book, starts_at=starts_at)
+    plan = Plan(tenant=tenant, price_book=price_book, terms=terms, starts_at=starts_at)
     refuse_plan(plan)
     plan.full_clean()
     plan.save(force_insert=True)
@@ -48,6 +49,7 @@ def refuse_plan(plan: Plan) -> None:
             f"{plan.tenant.slug} pays in {plan.tenant.currency}, and {plan.price_book.slug} is in "
             f"{plan.price_book.currency}. Choose a price book in the tenant's currency."
         )
+    refuse_currency(plan.tenant, plan.terms)
     _refuse_invoiced(plan.starts_at, Invoice.objects.filter(tenant=plan.tenant))
 
 

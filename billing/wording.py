@@ -4,6 +4,9 @@ from datetime import date
 
 from babel.dates import format_date
 
+from billing.charges import Charge, LineKind
+from billing.matching import qualified
+from billing.statement import TRIAL
 from metering.usage import Unit
 
 UNIT_NAMES: dict[str, str] = {
@@ -22,14 +25,40 @@ UNIT_NAMES: dict[str, str] = {
 }
 
 
+NAMES: dict[str, str] = {
+    LineKind.FEE: "Subscription fee",
+    LineKind.INCLUDED: "Included usage",
+    LineKind.COUPON: "Coupon",
+    LineKind.MINIMUM: "Minimum charge",
+    LineKind.COMMITMENT: "Commitment not used up",
+    LineKind.MAXIMUM: "Limited to the maximum charge",
+    LineKind.GRANT: "Granted credit",
+    LineKind.CREDIT: "Credit",
+}
+
+
+def correction_of(month: date) -> str:
+    return f"correction of {format_date(month, 'MMMM yyyy', locale='en')}"
+
+
 def late_usage_of(month: date) -> str:
     return f"late usage of {format_date(month, 'MMMM yyyy', locale='en')}"
 
 
-def line_description(offering: str, unit: str, correction_of: date | None) -> str:
-    """What a line says it is for; a correction names the month that its usage belongs to."""
-    late = f" ({late_usage_of(correction_of)})" if correction_of else ""
-    return f"{offering}, {UNIT_NAMES[unit]}{late}"
+def line_description(charge: Charge, *, is_correction: bool) -> str:
+    """What a line says it is for; a correction names the month that it belongs to."""
+    late = late_usage_of(charge.month) if charge.kind == LineKind.USAGE else correction_of(charge.month)
+    return _subject(charge) + (f" ({late})" if is_correction else "")
+
+
+def _subject(charge: Charge) -> str:
+    if charge.unit:
+        sold = qualified(charge.offering, charge.grade, charge.service_tier)
+        included = ", included" if charge.kind == LineKind.INCLUDED else ""
+        return f"{sold}, {UNIT_NAMES[charge.unit]}{included}"
+    if charge.kind == LineKind.DISCOUNT:
+        return "Trial" if charge.detail == TRIAL else f"Discount of {charge.detail} %"
+    return f"{NAMES[charge.kind]}: {charge.detail}" if charge.detail else NAMES[charge.kind]
 
 
 def grant_description(note: str, offering: str) -> str:

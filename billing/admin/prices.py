@@ -101,7 +101,7 @@ class PlanForm(forms.ModelForm):  # type: ignore[type-arg]  # Takes no parameter
         """Say beside the form what `publishing` refuses."""
         cleaned = super().clean()
         if not self.errors:
-            plan = Plan(**{name: self.cleaned_data[name] for name in ("tenant", "price_book", "starts_at")})
+            plan = Plan(**{name: self.cleaned_data[name] for name in ("tenant", "price_book", "terms", "starts_at")})
             try:
                 publishing.refuse_plan(plan)
             except BillingError as refusal:
@@ -112,9 +112,9 @@ class PlanForm(forms.ModelForm):  # type: ignore[type-arg]  # Takes no parameter
 @admin.register(Plan)
 class PlanAdmin(ModelAdmin):
     form = PlanForm
-    list_display = ["tenant", "price_book", "starts_at"]
+    list_display = ["tenant", "price_book", "terms", "starts_at"]
     list_filter = ["tenant", "price_book"]
-    fields = ["tenant", "price_book", "starts_at"]
+    fields = ["tenant", "price_book", "terms", "starts_at"]
 
     def _is_open(self, plan: Plan | None) -> bool:
         return plan is None or plan.starts_at > timezone.now()

@@ -18,6 +18,7 @@ from billing.models.runs import ClosingItem, ClosingRun
 from billing.models.seller import Seller
 from billing.models.settlements import Settlement
 from billing.models.tax import TaxExemption, TaxRate
+from billing.models.terms import Coupon, IncludedUsage, PlanTerms, Redemption
 from billing.models.top_ups import TopUpOrder, TopUpRule
 from billing.models.wallets import BudgetNotice, WalletCredit, WalletDraw
 
@@ -25,8 +26,10 @@ __all__ = [
     "BudgetNotice",
     "ClosingItem",
     "ClosingRun",
+    "Coupon",
     "Delivery",
     "Entry",
+    "IncludedUsage",
     "Invoice",
     "InvoiceCounter",
     "InvoiceDocument",
@@ -36,11 +39,13 @@ __all__ = [
     "Payment",
     "Period",
     "Plan",
+    "PlanTerms",
     "Posting",
     "PriceBook",
     "PriceBookVersion",
     "Programme",
     "Rate",
+    "Redemption",
     "Seller",
     "Settlement",
     "TaxCategory",

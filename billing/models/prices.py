@@ -191,6 +191,14 @@ class Plan(models.Model):
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="plans")
     price_book = models.ForeignKey(PriceBook, on_delete=models.PROTECT, related_name="plans")
+    terms = models.ForeignKey(
+        "billing.PlanTerms",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="plans",
+        help_text="Fee, allowance, commitment and the like; empty: nothing but prices.",
+    )
     starts_at = models.DateTimeField(validators=[on_quarter_hour], help_text="In UTC, at a quarter of an hour.")
 
     class Meta:
@@ -206,4 +214,8 @@ class Plan(models.Model):
         if self.tenant_id and self.price_book_id and self.tenant.currency != self.price_book.currency:
             raise ValidationError(
                 {"price_book": f"The tenant pays in {self.tenant.currency}; this book is in another currency."}
+            )
+        if self.tenant_id and self.terms and self.tenant.currency != self.terms.currency:
+            raise ValidationError(
+                {"terms": f"The tenant pays in {self.tenant.currency}; these terms are in another currency."}
             )

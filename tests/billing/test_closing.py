@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from billing import annex, assembly, closing, drafting, finalising, ledger, turns
+from billing import annex, assembly, closing, drafting, due, finalising, ledger, turns
 from billing.errors import (
     BuyerIsIncomplete,
     ClosingRefused,
@@ -333,7 +333,7 @@ class Killed(BaseException):
     """The process ends here: nothing may catch it."""
 
 
-DRAFTING = [(drafting, "_new_invoice"), (annex, "cover_due_usage"), (assembly, "assemble"), (drafting, "_rated")]
+DRAFTING = [(drafting, "_new_invoice"), (annex, "cover_due_usage"), (assembly, "assemble"), (due, "charges_due")]
 FINALISING = [(closing, "finalise"), (finalising, "_queue"), (finalising, "_number"), (finalising, "next_number")]
 BOOKING = [(ledger, "book_invoice"), (ledger, "_book")]
 
