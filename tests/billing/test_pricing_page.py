@@ -4,9 +4,9 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from billing.matching import Match
+from billing.matching import Match, met, overlapping
 from billing.periods import month_at
-from billing.price_kinds import Price
+from billing.price_kinds import Price, price_of
 from billing.rating import Prices, RatedLine, Tariff, Timeline, UnitPrice, Used, print_order, rate
 from billing.tax import tax_on
 from money.amount import Money
@@ -18,10 +18,10 @@ NOVEMBER = date(2026, 11, 1)
 Row = list[str]
 
 
-def tables() -> list[list[Row]]:
-    """The rows of each table of the page, without its head and with numbers bare of their separators."""
+def tables(section: str) -> list[list[Row]]:
+    """The rows of each table of a section, without its head and with numbers bare of their separators."""
     found: list[list[Row]] = [[]]
-    for line in PAGE.read_text().splitlines():
+    for line in PAGE.read_text().split(f"\n## {section}\n")[1].split("\n## ")[0].splitlines():
         if line.startswith("|"):
             found[-1].append([cell.strip().replace(",", "") for cell in line.strip("|").split("|")])
         elif found[-1]:
@@ -50,7 +50,7 @@ def in_order_of_print(line: RatedLine) -> tuple[object, ...]:
 
 
 def test_the_worked_example_is_what_rating_gives() -> None:
-    rates, usage, lines, totals = tables()
+    rates, usage, lines, totals = tables("A worked example")
     used = [Used(instant(start), 1, OFFERING, unit, int(quantity)) for start, unit, quantity in usage]
     rating = rate(used, tariff(rates), month_of)
     assert rating.unpriced == []
@@ -72,3 +72,75 @@ def test_the_worked_example_is_what_rating_gives() -> None:
     net = sum((line.amount.rounded() for line in rating.lines), Money.zero("USD"))
     tax = tax_on(net, Decimal(19))
     assert [Money.of(amount, "USD") for _, amount in totals] == [net, tax, net + tax]
+
+
+def match_of(grade: str, tier: str) -> Match:
+    return Match(OFFERING, "output", {"no grade": ""}.get(grade, grade), tier)
+
+
+def test_usage_meets_the_rates_that_the_page_says() -> None:
+    rates, usage = tables("Which rate usage meets")
+    saved = {match_of(grade, tier): name for name, grade, tier in rates if "refused" not in tier}
+    assert overlapping(saved) == []
+    [refused] = [match_of(grade, "any") for _, grade, tier in rates if "refused" in tier]
+    assert {saved[one] for one, other in overlapping([*saved, refused]) if other == refused} == {"C", "E"}
+    for grade, tier, name in usage:
+        found = met(saved, *match_of(grade, tier))
+        assert (found[1] if found else "none") == name
+
+
+def prices_of_the_page() -> dict[str, Price]:
+    prices, _, _ = tables("Kinds of prices")
+    return {
+        name: price_of(kind, usd(amount, *filter(None, amounts.split("; "))), int(per), numbers(above))
+        for name, kind, amount, per, above, amounts in prices
+    }
+
+
+def usd(*amounts: str) -> list[Money]:
+    return [Money.of(amount, "USD") for amount in amounts]
+
+
+def numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split("; ") if number]
+
+
+def test_whole_months_cost_what_the_page_says() -> None:
+    prices = list(prices_of_the_page().values())
+    _, months, _ = tables("Kinds of prices")
+    for quantity, *amounts in months:
+        total = int(quantity)
+        got = [Money(sum(part.pico for part in price.parts(0, total, total)), "USD") for price in prices]
+        assert got == usd(*amounts)
+
+
+def test_pieces_of_a_month_cost_what_the_page_says() -> None:
+    _, _, pieces = tables("Kinds of prices")
+    total = sum(int(row[3]) for row in pieces)
+    place = 0
+    for _, _, _, quantity, before, *amounts in pieces:
+        assert int(before) == place
+        place += int(quantity)
+        for price, amount in zip(prices_of_the_page().values(), usd(*amounts), strict=True):
+            assert Money(sum(part.pico for part in price.parts(int(before), place, total)), "USD") == amount
+
+
+def test_rating_places_the_pieces_of_the_page_as_it_says() -> None:
+    _, _, pieces = tables("Kinds of prices")
+    used = [
+        Used(instant(start), int(project), OFFERING, "output", int(count)) for _, start, project, count, *_ in pieces
+    ]
+    for place, price in enumerate(prices_of_the_page().values()):
+        book: Timeline[Prices] = Timeline([(instant("2026-01-01 00:00"), {Match(OFFERING, "output"): price})])
+        agreed = Tariff(Timeline([(instant("2026-01-01 00:00"), 1)]), {1: book})
+        for project in (1, 2):
+            asked = [Decimal(row[5 + place]) for row in pieces if int(row[2]) == project]
+            lines = [line for line in rate(used, agreed, month_of).lines if line.project_id == project]
+            assert sum(line.amount.decimal for line in lines) == sum(asked)
+
+
+def test_a_first_invoice_by_volume_asks_what_the_page_says_of_it() -> None:
+    _, _, pieces = tables("Kinds of prices")
+    first = sum(int(row[3]) for row in pieces if row[0] == "1")
+    volume = prices_of_the_page()["V"]
+    assert [part.pico for part in volume.parts(0, first, first)] == [Money.of(24, "USD").pico]
