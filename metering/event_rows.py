@@ -42,6 +42,7 @@ _Opened = _lean(Opened, event_id=Annotated[bytes, Meta(min_length=16, max_length
 _Ending = _lean(Closed, opened=_Opened, usage=_Counts)
 _decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(_Ending).decode
 _is_json = msgspec.json.Decoder().decode
+_BACKSLASH = ord("\\")
 
 
 class EventRows:
@@ -124,7 +125,8 @@ def storable(words: bytes) -> bytes:
     """The upstream's words as they are where jsonb takes them, else wrapped: what it said must not stop its billing."""
     try:
         _is_json(words)
-        refused = b"\\u0000" in words  # Valid JSON, but Postgres has no such character.
+        # Valid JSON, but Postgres has no such character. Looking for one byte first takes a tenth of the time.
+        refused = _BACKSLASH in words and b"\\u0000" in words
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         refused = True
     return msgspec.json.encode({"unreadable_base64": words}) if refused else words
