@@ -29,6 +29,11 @@ BillingError                 `field` names what to put right
 │   └── TooManyClosings
 ├── NotParked
 ├── InvoiceIsADraft
+├── DocumentRefused
+│   ├── DocumentIsInvalid
+│   ├── ValidationDidNotRun
+│   ├── NoElectronicForm
+│   └── TextCannotBeSet
 ├── BookedOtherwise
 ├── WalletRefused
 │   ├── CreditCannotBePaid
@@ -222,6 +227,30 @@ class InvoiceIsADraft(BillingError):
     """A draft has no document. Close its month again: the closing is taken up where it stopped."""
 
     field = "status"
+
+
+class DocumentRefused(BillingError):
+    """The document cannot be issued."""
+
+    field = "status"
+
+
+class DocumentIsInvalid(DocumentRefused):
+    """The document breaks the rules of EN 16931, so it is not issued."""
+
+
+class ValidationDidNotRun(DocumentRefused):
+    """Whether the document keeps the rules of EN 16931 is not known, so it is not issued. Try again."""
+
+
+class NoElectronicForm(DocumentRefused):
+    """EN 16931 knows no amounts with three decimals: a document in such a currency has no XML."""
+
+    field = "currency"
+
+
+class TextCannotBeSet(DocumentRefused):
+    """The document has a character that no font of this machine can show. Install one, such as Noto Serif CJK."""
 
 
 class BookedOtherwise(BillingError):

@@ -128,6 +128,9 @@ TOKENWORKS_CLOSING_JUMP_FROM = env.integer("TOKENWORKS_CLOSING_JUMP_FROM", 100, 
 # How many workers close months at once, while other tasks wait for the rest.
 TOKENWORKS_CLOSING_AT_ONCE = env.integer("TOKENWORKS_CLOSING_AT_ONCE", 2, minimum=1, maximum=1_000)
 
+# How long the validation of one document may take before it counts as not validated, in seconds.
+TOKENWORKS_VALIDATION_LIMIT_S = env.integer("TOKENWORKS_VALIDATION_LIMIT_S", 60, minimum=1, maximum=600)
+
 # Mail: console:// prints it, smtp://user:password@host:port sends it (smtps:// with TLS from the first byte).
 TOKENWORKS_EMAIL_URL = env.url("TOKENWORKS_EMAIL_URL", "console://", ("console", "smtp", "smtps", "file"))
 DEFAULT_FROM_EMAIL = env.text("TOKENWORKS_EMAIL_FROM", "billing@localhost")

@@ -1,5 +1,6 @@
 """The tables of billing: who sells, at which prices, and what was invoiced."""
 
+from billing.models.documents import Brand, InvoiceXml
 from billing.models.invoices import (
     Delivery,
     Invoice,
@@ -23,6 +24,7 @@ from billing.models.top_ups import TopUpOrder, TopUpRule
 from billing.models.wallets import BudgetNotice, WalletCredit, WalletDraw
 
 __all__ = [
+    "Brand",
     "BudgetNotice",
     "ClosingItem",
     "ClosingRun",
@@ -36,6 +38,7 @@ __all__ = [
     "InvoiceLine",
     "InvoiceTax",
     "InvoiceUsage",
+    "InvoiceXml",
     "Payment",
     "Period",
     "Plan",

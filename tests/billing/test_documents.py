@@ -9,9 +9,12 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from billing import closing
-from billing.documents.invoice_pdf import TextCannotBeSet, invoice_pdf
+from billing.documents import usage
+from billing.documents.content import content_of
+from billing.documents.invoice_pdf import InvoiceText, invoice_pdf
 from billing.documents.invoice_text import invoice_text
 from billing.documents.issue import document_of, pdf_of
+from billing.errors import TextCannotBeSet
 from billing.models import Invoice, InvoiceDocument
 from tenants.models import Project, Tenant
 from tests.billing.samples import DECEMBER, LLAMA, NOVEMBER, OCTOBER_LAST, add_usage
@@ -36,6 +39,10 @@ class Pages:
     @property
     def all(self) -> str:
         return " ".join(self.texts)
+
+
+def text_of(invoice: Invoice) -> InvoiceText:
+    return invoice_text(content_of(invoice), usage.used_by_day(invoice))
 
 
 @pytest.fixture
@@ -82,7 +89,7 @@ def test_a_finance_department_finds_everything_on_one_page(invoice: Invoice, par
 
 
 def test_the_same_invoice_gives_the_same_bytes(invoice: Invoice) -> None:
-    text = invoice_text(invoice)
+    text = text_of(invoice)
     assert invoice_pdf(text, CREATED_AT) == invoice_pdf(text, CREATED_AT)
     assert b"pdfaid" in invoice_pdf(text, CREATED_AT)
 
@@ -142,4 +149,4 @@ def test_many_lines_go_over_pages_under_a_repeated_heading(priced: Person) -> No
 def test_a_name_that_no_font_can_show_is_refused_and_not_printed_as_boxes(invoice: Invoice) -> None:
     invoice.buyer["legal_name"] = "Acme \U0010fffd"
     with pytest.raises(TextCannotBeSet, match="could not be displayed"):
-        invoice_pdf(invoice_text(invoice), CREATED_AT)
+        invoice_pdf(text_of(invoice), CREATED_AT)
