@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 AHEAD = 3  # Windows that have a counter: this one and those that follow.
 KEPT_AFTER_S = 7 * 86_400
 QUARTER_S = 900
+WALLET_KEPT_S = 400 * 86_400  # Each closing begins another counter; one that is in use for longer is counted anew.
 SETTLED_AFTER_S = 5  # A gateway looks every second whether Valkey knows what it told, and tells it anew within another.
 
 
@@ -45,19 +46,25 @@ def all_budgets() -> list[BudgetRow]:
         return [BudgetRow(*row) for row in rows + cursor.fetchall()]
 
 
-def count_all(now: datetime | None = None) -> None:
-    """Begin every counter that is missing, then let gateways heed its budget. It may run twice at once."""
+def count_all(now: datetime | None = None, *, only: str | None = None) -> None:
+    """Begin every counter that is missing, then let gateways heed its budget. It may run twice at once.
+
+    `only` names one budget, whose counter is begun and no other.
+    """
     now = now or timezone.now()
     zones = time_zones()
     with counters() as store:
         began, valkeys_now = began_ms(store)
         is_settled = valkeys_now - began >= SETTLED_AFTER_S * 1000
         for budget in all_budgets():
+            if only not in (None, budget.name):
+                continue
             is_lost = began // 1000 > budget.since_s  # Valkey's data is younger than the budget.
             for window in windows_from(budget.window, zones[budget.tenant_id], budget.since_s, now, AHEAD):
                 if is_settled or not is_lost or window.start_s > now.timestamp():
                     _begin(store, budget, window, now, is_lost=is_lost)
-    Budget.objects.filter(counted_at=None, created_at__lte=now).update(counted_at=now)
+    if only is None:
+        Budget.objects.filter(counted_at=None, created_at__lte=now).update(counted_at=now)
 
 
 def recount_all(now: datetime | None = None, *, gone: str = "") -> int:
@@ -80,6 +87,21 @@ def recount_all(now: datetime | None = None, *, gone: str = "") -> int:
     return len(budgets)
 
 
+def count_wallet(tenant_id: int, now: datetime) -> None:
+    """Begin the counter of a wallet that an invoice was drawn from, before gateways ask for it.
+
+    Where Valkey is away `count_all` does it later, and gateways wait for that.
+    """
+    try:
+        count_all(now, only=f"wallet:{tenant_id}")
+    except redis.RedisError as failure:
+        log.warning("The counter of wallet:%d begins later: %s", tenant_id, failure)
+
+
+def is_wallet(budget: BudgetRow) -> bool:
+    return budget.name.startswith("wallet:")
+
+
 def time_zones() -> dict[int, str]:
     return dict(Tenant.objects.values_list("id", "time_zone"))
 
@@ -90,13 +112,16 @@ def _begin(store: "redis.Redis", budget: BudgetRow, window: Window, now: datetim
         return
     known, base = {}, 0
     if window.start_s <= now.timestamp():
-        if is_lost or window.start_s > budget.since_s:  # Gateways counted in it already, for they heeded the budget.
+        if is_lost or window.start_s > budget.since_s or is_wallet(budget):
+            # Gateways counted in it already, for they heeded the budget, or the wallet before its last invoice.
             known = reached(window)  # Before the buckets: see recount_all.
         base = used_in(budget, _from_its_quarter(window) if is_lost else window)
     if not begin(store, key, base, known):
         return
     if window.end_s is not None:
         store.expireat(key, window.end_s + KEPT_AFTER_S)
+    elif is_wallet(budget):
+        store.expire(key, WALLET_KEPT_S)
     log.log(logging.WARNING if known else logging.INFO, "Counter %s begins with %d.", key, base)
 
 

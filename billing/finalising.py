@@ -21,7 +21,7 @@ def finalise(invoice_id: int, *, now: datetime) -> Invoice:
         if invoice.status == Invoice.Status.DRAFT:
             Period.objects.filter(pk=invoice.period_id).update(status=Period.Status.CLOSED)
             _queue(invoice, now)
-            wallets.draw_for(invoice)
+            wallets.draw_for(invoice, now)
             _number(invoice, now)
             ledger.book_invoice(invoice)
             ledger.book_wallet_use(invoice)

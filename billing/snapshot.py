@@ -29,17 +29,55 @@ SELECT DISTINCT plan.tenant_id, rate.offering
  WHERE rate.grade IN ('', 'any') AND rate.service_tier IN ('standard', 'any')
 """
 
-# A wallet is a hard budget in total of all that was paid in; what was used before the first payment is not its matter.
+# A wallet is a hard budget of what it affords before tax: granted credit, and bought credit without its share of tax.
+# It counts anew from the end of the last final invoice, which drew what came before; what was used before the first
+# payment is not its matter. A budget is not by offering, so a restricted credit counts only where it pays for all that
+# the plan prices. A tenant whose tax no row sets pays the rate of its last invoice, or else the higher one of its own
+# country's and the seller's.
 WALLETS_SQL = """
+WITH priced AS (
+    SELECT tenant_id, array_agg(offering::text) AS offerings FROM (priced_offerings) priced GROUP BY tenant_id
+), wallet AS (
+    SELECT c.tenant_id, min(c.created_at) AS began_at,
+           sum(c.amount - drawn.amount) FILTER (WHERE c.kind = 'bought' AND usable) AS bought,
+           sum(c.amount - drawn.amount) FILTER (WHERE c.kind = 'granted' AND usable) AS granted
+      FROM billing_walletcredit c
+      LEFT JOIN priced ON priced.tenant_id = c.tenant_id
+     CROSS JOIN LATERAL (SELECT coalesce(sum(amount), 0) AS amount
+                           FROM billing_walletdraw WHERE credit_id = c.id) drawn
+     CROSS JOIN LATERAL (SELECT (c.expires_at IS NULL OR c.expires_at > now())
+                            AND (c.offerings = '{}' OR c.offerings @> priced.offerings) AS usable) state
+     GROUP BY c.tenant_id
+), invoiced AS (
+    SELECT DISTINCT ON (i.tenant_id) i.tenant_id, i.usage_until,
+           (SELECT max(rate_percent) FROM billing_invoicetax WHERE invoice_id = i.id) AS percent
+      FROM billing_invoice i
+     WHERE i.status = 'final' AND i.kind = 'invoice'
+     ORDER BY i.tenant_id, i.usage_until DESC
+), taxed AS (
+    SELECT t.id AS tenant_id, coalesce(t.tax_rate_percent, invoiced.percent, (
+               SELECT max(percent)
+                 FROM (SELECT DISTINCT ON (country) percent FROM billing_taxrate
+                        WHERE valid_from <= now()
+                          AND (country = t.country OR country IN (SELECT country FROM billing_seller))
+                        ORDER BY country, valid_from DESC) rate), 0) AS percent
+      FROM tenants_tenant t
+      LEFT JOIN invoiced ON invoiced.tenant_id = t.id
+     WHERE t.prepaid
+)
 SELECT 'wallet:' || t.id, t.id, NULL::bigint, NULL::bigint, 'total', true,
-       greatest(0, floor(coalesce(sum(c.amount), 0) * 1000000000))::bigint, true,
-       floor(extract(epoch FROM coalesce(min(c.created_at), t.created_at)))::bigint
+       greatest(0, floor((coalesce(wallet.granted, 0) + coalesce(wallet.bought, 0) * 100 / (100 + taxed.percent))
+                         * 1000000000))::bigint,
+       true,
+       floor(extract(epoch FROM greatest(coalesce(wallet.began_at, t.created_at),
+                                         date_bin('15 minutes', invoiced.usage_until, 'epoch'))))::bigint
   FROM tenants_tenant t
-  LEFT JOIN billing_walletcredit c ON c.tenant_id = t.id
+  JOIN taxed ON taxed.tenant_id = t.id
+  LEFT JOIN wallet ON wallet.tenant_id = t.id
+  LEFT JOIN invoiced ON invoiced.tenant_id = t.id
  WHERE t.prepaid
- GROUP BY t.id
  ORDER BY t.id
-"""
+""".replace("priced_offerings", PRICED_OFFERINGS_SQL)
 
 PLANS_SQL = """
 SELECT plan.tenant_id, floor(extract(epoch FROM plan.starts_at))::bigint, plan.price_book_id

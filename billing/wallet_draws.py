@@ -159,14 +159,6 @@ def by_time(due: Due, boundaries: Sequence[datetime], used_before: Sequence[int]
     ]
 
 
-def affords(bought: Money, granted: Money, rate_percent_100: int) -> Money:
-    """Usage worth how much, before tax, a wallet pays for: bought credit pays tax, too, granted credit comes before it.
-
-    Rounded down to 10^-12: a wallet rather ends early than late.
-    """
-    return Money(bought.pico * BASIS_POINTS // (BASIS_POINTS + rate_percent_100), bought.currency) + granted
-
-
 def _step(currency: str) -> int:
     """The least amount of a currency that can be paid, in 10^-12."""
     return Money.of(Decimal(1).scaleb(-decimals(currency)), currency).pico

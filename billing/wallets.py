@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from billing import ledger
+from billing import budgets, ledger
 from billing.errors import (
     CreditCannotBePaid,
     CreditHoldsLess,
@@ -102,7 +103,7 @@ def prepaid_of(invoice: Invoice) -> Money:
     return sum((draw.amount for draw in _payments(invoice)), Money.zero(invoice.currency))
 
 
-def draw_for(invoice: Invoice) -> None:
+def draw_for(invoice: Invoice, now: datetime) -> None:
     """Draw what a draft that becomes final takes from the wallet, and write on it how much of it is prepaid.
 
     Inside the transaction that numbers it, before its number. Raises `WalletHasChanged` where a grant on its lines is
@@ -116,9 +117,11 @@ def draw_for(invoice: Invoice) -> None:
     bought: Counter[int] = Counter()
     for draw in _payments(invoice):
         bought[draw.credit_id] += draw.amount.pico
-    WalletDraw.objects.bulk_create(_uses(invoice, {**granted, **bought}))
+    WalletDraw.objects.bulk_create(_uses(invoice, {**granted, **bought}, now))
     invoice.prepaid = Money(bought.total(), invoice.currency).decimal
     Invoice.objects.filter(pk=invoice.pk).update(prepaid=invoice.prepaid)
+    if invoice.tenant.prepaid:
+        transaction.on_commit(partial(budgets.count_wallet, invoice.tenant_id, now))
 
 
 def take_turn(tenant: Tenant) -> None:
@@ -197,8 +200,7 @@ def _refuse_changed(invoice: Invoice, granted: Mapping[int, int]) -> None:
         raise WalletHasChanged
 
 
-def _uses(invoice: Invoice, picos: Mapping[int, int]) -> Iterator[WalletDraw]:
-    now = timezone.now()
+def _uses(invoice: Invoice, picos: Mapping[int, int], now: datetime) -> Iterator[WalletDraw]:
     for credit_id, pico in picos.items():
         amount = Money(pico, invoice.currency).decimal
         if pico:

@@ -1,7 +1,7 @@
 """Counters begin with what the buckets say, in Valkey; thresholds are mailed once a window."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,13 +12,14 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 
-from billing import budgets, notices
+from billing import budgets, closing, notices, wallets
 from billing.counters import began_ms, counters
-from billing.models import BudgetNotice, WalletCredit
+from billing.models import BudgetNotice, TaxRate, WalletCredit
 from billing.windows import BASE, counter_key, window_at
 from metering.models import Bucket
 from tenants.models import Budget
-from tests.billing.samples import LLAMA
+from tenants.snapshot import BudgetRow
+from tests.billing.samples import LLAMA, YEAR, add_usage
 from tests.conftest import Person
 
 NOW = datetime(2031, 5, 15, 12, 0, tzinfo=UTC)  # Later than any clock here: Valkey drops counters of the past.
@@ -98,14 +99,60 @@ def test_counting_twice_changes_nothing(priced: Person) -> None:
     assert base_of(budget) == "0"
 
 
-def test_a_prepaid_tenants_wallet_is_a_hard_budget_of_all_it_paid_in(priced: Person) -> None:
-    priced.tenant.prepaid = True
-    priced.tenant.save()
-    for amount in ("10.50", "-0.25"):
-        WalletCredit.objects.create(tenant=priced.tenant, amount=Decimal(amount), note="transfer")
+def wallet_of(person: Person, *filled: dict[str, Any]) -> BudgetRow:
+    person.tenant.prepaid = True
+    person.tenant.save()
+    for given in filled:
+        wallets.pay_in(WalletCredit(tenant=person.tenant, note="transfer", **given))
     [wallet] = budgets.all_budgets()
-    assert (wallet.name, wallet.limit, wallet.hard) == (f"wallet:{priced.tenant.pk}", 10_250_000_000, True)
+    return wallet
+
+
+def test_a_prepaid_tenants_wallet_is_a_hard_budget_of_what_it_affords_before_tax(priced: Person) -> None:
+    """Of 11.90 bought, 1.90 are for the tax of 19 %; grants come before tax."""
+    wallet = wallet_of(priced, {"amount": Decimal("11.90")}, {"amount": Decimal("2.50"), "kind": "granted"})
+    assert (wallet.name, wallet.limit, wallet.hard) == (f"wallet:{priced.tenant.pk}", 12_500_000_000, True)
     assert (wallet.window, wallet.is_money) == ("total", True)
+
+
+def test_a_tenant_without_a_rate_of_its_own_keeps_back_the_highest_that_may_hold(priced: Person) -> None:
+    priced.tenant.tax_rate_percent = None
+    TaxRate.objects.all().delete()
+    for country, percent in (("DE", "19"), ("FR", "20"), ("HU", "27")):
+        TaxRate.objects.create(country=country, valid_from=YEAR.date(), percent=percent, source="test")
+    priced.tenant.country = "FR"
+    assert wallet_of(priced, {"amount": Decimal(12)}).limit == 10_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("offerings", "limit"), [([LLAMA], 5_000_000_000), (["qwen"], 0), (["qwen", LLAMA], 5_000_000_000)]
+)
+def test_a_restricted_credit_counts_where_it_pays_for_all_that_the_plan_prices(
+    priced: Person, offerings: list[str], limit: int
+) -> None:
+    given = {"amount": Decimal(5), "kind": "granted", "offerings": offerings}
+    assert wallet_of(priced, given).limit == limit
+
+
+def test_a_credit_that_expired_counts_no_more(priced: Person) -> None:
+    WalletCredit.objects.create(tenant=priced.tenant, amount=5, note="x", expires_at=YEAR)
+    assert wallet_of(priced).limit == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_closing_lets_the_wallet_count_anew_with_what_the_invoice_left(priced: Person) -> None:
+    """USD 10.00 of November are drawn with their tax, 2.40 of December are used since."""
+    wallet = wallet_of(priced, {"amount": Decimal("23.80")})
+    assert wallet.limit == 20_000_000_000
+    add_usage(priced.project, datetime(2031, 5, 10, tzinfo=UTC), "input_uncached", 16_666_667)  # 10.0000002
+    add_usage(priced.project, datetime(2031, 6, 2, tzinfo=UTC), "output", 1_000_000)
+    closing.close(priced.tenant, date(2031, 5, 1), now=datetime(2031, 6, 5, tzinfo=UTC))
+    [wallet] = budgets.all_budgets()
+    assert wallet.limit == 10_000_000_000
+    window = window_at("total", "UTC", wallet.since_s, NOW)
+    assert datetime.fromtimestamp(window.start_s, UTC) == datetime(2031, 5, 31, 22, tzinfo=UTC)  # June in Berlin.
+    with counters() as store:
+        assert store.hget(counter_key(wallet.name, window), BASE) == "2400000000"
 
 
 def test_a_wallet_credit_never_changes(priced: Person) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.wallet_draws import Credit, Draw, Due, affords, by_time, draws, netted, with_tax
+from billing.wallet_draws import Credit, Draw, Due, by_time, draws, netted, with_tax
 from money.amount import Money
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -180,9 +180,3 @@ def test_parts_by_time_sum_to_the_line_and_begin_at_its_boundaries(cents: int, q
 def test_a_quantity_that_went_down_belongs_to_the_first_instant_whole() -> None:
     assert by_time(due(0, 9), [START + timedelta(days=3)], [12], 10) == [due(0, 9)]
     assert by_time(due(0, 9), [START + timedelta(days=3)], [0], 0) == [due(0, 9)]
-
-
-@given(st.integers(0, 10**20), st.integers(0, 10**20), st.integers(0, 10_000))
-def test_what_a_wallet_affords_with_its_tax_is_never_more_than_it_holds(bought: int, granted: int, rate: int) -> None:
-    net = affords(Money(bought, "USD"), Money(granted, "USD"), rate).pico - granted
-    assert net * (10_000 + rate) <= bought * 10_000 < (net + 1) * (10_000 + rate)

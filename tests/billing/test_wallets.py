@@ -276,7 +276,7 @@ def test_an_invoice_cannot_become_final_with_more_prepaid_than_was_drawn(
     priced: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paid_in(priced, "30")
-    monkeypatch.setattr(wallets, "draw_for", lambda invoice: None)
+    monkeypatch.setattr(wallets, "draw_for", lambda invoice, now: None)
     with pytest.raises(IntegrityError, match="which gave 0"):
         november(priced)
 

@@ -95,7 +95,7 @@ def test_the_operator_enters_limits_and_budgets_in_the_admin(alice: Person, olga
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("table", ["tenants_limit", "tenants_budget", "billing_walletcredit"])
+@pytest.mark.parametrize("table", ["tenants_limit", "tenants_budget", "billing_walletcredit", "billing_walletdraw"])
 def test_gateways_hear_of_every_change(table: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("LISTEN tokenworks_snapshot")

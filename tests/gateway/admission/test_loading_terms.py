@@ -70,7 +70,7 @@ def test_what_limits_a_tenant_is_heeded_within_a_second(alice: Person, home: Pat
         within_a_second(lambda: limit_of(Draws.TOKENS) == 77)
         alice.tenant.prepaid = True
         alice.tenant.save()
-        WalletCredit.objects.create(tenant=alice.tenant, amount=Decimal("2.5"), note="transfer")
+        WalletCredit.objects.create(tenant=alice.tenant, amount=Decimal("2.975"), note="transfer")
         within_a_second(lambda: limit_of(Draws.MONEY) == 2_500_000_000)
         found = terms()
         assert found is not None
