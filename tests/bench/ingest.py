@@ -73,7 +73,12 @@ def _caller() -> Caller:
     from tenants import registry
     from tenants.models import ApiKey, Tenant
 
-    address = {"legal_name": "Ingest", "address_lines": "Here 1\n10115 Berlin", "country": "DE", "invoice_email": "a@ingest.example"}
+    address = {
+        "legal_name": "Ingest",
+        "address_lines": "Here 1\n10115 Berlin",
+        "country": "DE",
+        "invoice_email": "a@ingest.example",
+    }
     issued = registry.admit(Tenant(slug=f"ingest-{time.time_ns()}", name="Ingest", currency="USD", **address))
     ApiKey.objects.filter(pk=issued.key.pk).update(reports_usage=True)
     project = issued.key.project
