@@ -1,4 +1,5 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
 
 
 class ConfigConfig(AppConfig):
@@ -8,9 +9,11 @@ class ConfigConfig(AppConfig):
     def ready(self) -> None:
         """Load the Celery application, so that tasks sent from the office find its broker; plug in what is above."""
         import config.celery  # noqa: F401 - imported for its effect
+        from config.history import keep_all
         from metering import focus
 
         focus.seller = seller_name
+        post_migrate.connect(keep_all, sender=apps.get_app_config("tenants"))
 
 
 def seller_name() -> str | None:

@@ -149,6 +149,8 @@ INSTALLED_APPS = [
     "providers",
     "metering",
     "tenants",
+    "pghistory",
+    "pgtrigger",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -167,6 +169,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "pghistory.middleware.HistoryMiddleware",  # Changes know the person who asked for them.
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 TEMPLATES = [
@@ -182,6 +185,8 @@ TEMPLATES = [
         },
     }
 ]
+# django-pghistory hands who it is to Postgres; the trigger is ours, and migrations are left as Django makes them.
+PGTRIGGER_MODEL_META = PGTRIGGER_SCHEMA_EDITOR = False
 ROOT_URLCONF = "config.urls"
 DATABASES = {"default": addresses.django_database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -8,13 +8,15 @@ from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from tenants import registry
-from tenants.models import ApiKey, Budget, Limit, Member, Project, Tenant
+from tenants.models import ApiKey, Budget, Change, Limit, Member, Project, Tenant
+from tenants.read_only import ReadOnly
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -149,3 +151,18 @@ class BudgetAdmin(ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Budget | None = None) -> list[str]:
         """Its counters are named for these, so another level, window or kind is another budget."""
         return ["tenant", "project", "api_key", "window", "kind", "hard", "created_at", "counted_at"] if obj else []
+
+
+@admin.register(Change)
+class ChangeAdmin(ReadOnly, ModelAdmin):
+    list_display = ["at", "table", "row_id", "deed", "who"]
+    list_filter = ["table", "deed"]
+    list_select_related = ["context"]
+    search_fields = ["row_id"]
+    date_hierarchy = "at"
+    fields = ["at", "table", "row_id", "deed", "who", "what"]
+    readonly_fields = ["who", "what"]
+
+    @admin.display(description="What")
+    def what(self, change: Change) -> str:
+        return render_to_string("admin/tenants/change_fields.html", {"change": change})

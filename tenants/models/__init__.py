@@ -1,5 +1,6 @@
 """The tables of tenants: who is calling and who pays, and what they may use."""
 
+from tenants.models.history import Change
 from tenants.models.limits import Budget, Limit
 from tenants.models.parties import (
     COUNTRY,
@@ -17,6 +18,7 @@ __all__ = [
     "CURRENCY",
     "ApiKey",
     "Budget",
+    "Change",
     "Limit",
     "Member",
     "Project",
