@@ -19,13 +19,25 @@ CREATE OR REPLACE TRIGGER tokenworks_history AFTER INSERT OR UPDATE OR DELETE ON
 """
 
 
+_INSTALLED = """
+SELECT cls.relname, encode(trg.tgargs, 'escape') FROM pg_trigger trg JOIN pg_class cls ON cls.oid = trg.tgrelid
+ WHERE trg.tgname = 'tokenworks_history'
+"""
+
+
 def keep(tables: Mapping[type[models.Model], Sequence[str]]) -> None:
-    """Let the history of these tables be kept from now on, each without the columns that are named with it."""
-    there = set(connection.introspection.table_names())
+    """Let the history of these tables be kept from now on, each without the columns that are named with it.
+
+    A table that has its trigger is not touched, so nobody waits for a lock that nothing needs.
+    """
     with connection.cursor() as cursor:
+        there = set(connection.introspection.table_names(cursor))
+        cursor.execute(_INSTALLED)
+        installed = dict(cursor.fetchall())
         for table, left_out in tables.items():
             name = table._meta.db_table
-            if name in there:
+            arguments = "".join(f"{column}\\000" for column in left_out)  # As Postgres keeps and shows them.
+            if name in there and installed.get(name) != arguments:
                 columns = sql.SQL(", ").join(map(sql.Literal, left_out))
                 statement = sql.SQL(_INSTALL).format(table=sql.Identifier(name), left_out=columns)
                 cursor.execute(statement.as_string(cursor.connection))

@@ -12,7 +12,7 @@ from django.db import IntegrityError, connection, models, transaction
 from django.test import AsyncClient, Client
 
 from billing.models import Seller, TaxRate
-from config.history import KEPT, LEFT_OUT
+from config.history import KEPT, LEFT_OUT, keep_all
 from tenants import registry
 from tenants.history import changes_of
 from tenants.models import Budget, Change, Tenant
@@ -139,3 +139,17 @@ def test_history_is_never_rewritten(alice: Person) -> None:
         Change.objects.filter(pk=change.pk).update(deed="delete")
     with pytest.raises(IntegrityError, match="never rewritten"), transaction.atomic():
         Change.objects.filter(pk=change.pk).delete()
+
+
+@pytest.mark.django_db
+def test_a_trigger_that_is_there_is_left_alone_and_one_that_is_gone_comes_back() -> None:
+    oids = "SELECT tgrelid::regclass::text, oid FROM pg_trigger WHERE tgname = 'tokenworks_history'"
+    with connection.cursor() as cursor:
+        cursor.execute(oids)
+        before = dict(cursor.fetchall())
+        cursor.execute("DROP TRIGGER tokenworks_history ON auth_user")
+        keep_all(plan=[])
+        cursor.execute(oids)
+        after = dict(cursor.fetchall())
+    assert after.keys() == before.keys()
+    assert [table for table in after if after[table] != before[table]] == ["auth_user"]
