@@ -1,4 +1,4 @@
-"""Sends the mails that lie in the outboxes: invoices (`delivery`) and notices of budgets (`notices`).
+"""Sends the mails that lie in the outboxes: invoices (`delivery`), notices of budgets (`notices`), top-ups (`top_ups`).
 
 A row is locked while its mail is sent, and marked in the same transaction. Only a crash between the mail server's yes
 and our commit can send a mail twice.
@@ -14,7 +14,7 @@ from django.core.mail import EmailMessage
 from django.db import transaction
 from django.db.models import QuerySet
 
-from billing.models import BudgetNotice, Delivery
+from billing.models import BudgetNotice, Delivery, TopUpOrder
 
 BATCH_MAX = 100
 FIRST_DELAY = timedelta(minutes=1)
@@ -24,7 +24,7 @@ ERROR_CHARACTERS_MAX = 500
 
 log = logging.getLogger(__name__)
 
-Row = TypeVar("Row", Delivery, BudgetNotice)
+Row = TypeVar("Row", Delivery, BudgetNotice, TopUpOrder)
 
 
 def send_due(rows: "QuerySet[Row]", mail_of: Callable[[Row], EmailMessage], now: datetime) -> int:
@@ -51,7 +51,7 @@ def _send_next(rows: "QuerySet[Row]", mail_of: Callable[[Row], EmailMessage], no
         return True
 
 
-def _postpone(row: Delivery | BudgetNotice, failure: Exception, now: datetime) -> None:
+def _postpone(row: Delivery | BudgetNotice | TopUpOrder, failure: Exception, now: datetime) -> None:
     row.next_attempt_at = now + min(FIRST_DELAY * 2 ** min(row.attempts, DOUBLINGS_MAX), DELAY_MAX)
     row.attempts += 1
     row.last_error = f"{type(failure).__name__}: {failure}"[:ERROR_CHARACTERS_MAX]

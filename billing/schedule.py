@@ -10,6 +10,7 @@ CLOSE_FOR_S = 1.5
 DELIVER_EVERY_S = 60
 COUNT_BUDGETS_EVERY_S = 2
 NOTIFY_EVERY_S = 10
+TOP_UP_EVERY_S = 60
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "billing: work the closing runs": {
@@ -35,6 +36,15 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "billing: expire what wallets hold": {
         "task": "billing.tasks.expire_wallet_credits",
         "schedule": crontab(minute="25"),
+    },
+    "billing: grant what programmes give": {
+        "task": "billing.tasks.grant_of_programmes",
+        "schedule": crontab(minute="*/15"),
+    },
+    "billing: order top-ups of wallets": {
+        "task": "billing.tasks.order_top_ups",
+        "schedule": TOP_UP_EVERY_S,
+        "options": {"expires": TOP_UP_EVERY_S},
     },
     "billing: hold the ledger against what it booked": {
         "task": "billing.tasks.check_ledger",

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.conf import settings
 
-from billing import budgets, delivery, ledger_check, notices, runs, wallet_expiry
+from billing import budgets, delivery, ledger_check, notices, programmes, runs, top_ups, wallet_expiry
 from billing.schedule import CLOSE_EVERY_S, CLOSE_FOR_S
 
 
@@ -41,3 +41,13 @@ def check_ledger() -> None:
 @shared_task
 def expire_wallet_credits() -> None:
     wallet_expiry.expire_due()
+
+
+@shared_task
+def grant_of_programmes() -> None:
+    programmes.grant_due()
+
+
+@shared_task
+def order_top_ups() -> None:
+    top_ups.notify()

@@ -39,12 +39,12 @@ GrantKey = tuple[int, str, date]
 
 
 @transaction.atomic
-def pay_in(credit: WalletCredit, order: TopUpOrder | None = None) -> WalletCredit:
+def pay_in(credit: WalletCredit, order: TopUpOrder | None = None, now: datetime | None = None) -> WalletCredit:
     """Keep a credit, which from now on never changes, and book it where it was bought. It pays `order`, if any.
 
     Raises a `WalletRefused`, having kept nothing.
     """
-    refuse(credit)
+    refuse(credit, now or timezone.now())
     credit.save(force_insert=True)
     ledger.book_wallet_credit(credit)
     if order is not None:
@@ -52,13 +52,13 @@ def pay_in(credit: WalletCredit, order: TopUpOrder | None = None) -> WalletCredi
     return credit
 
 
-def refuse(credit: WalletCredit) -> None:
+def refuse(credit: WalletCredit, now: datetime) -> None:
     """Raise a `WalletRefused` where the credit cannot be kept."""
     amount = Money.of(credit.amount, credit.tenant.currency)
     if amount.pico <= 0 or amount != amount.rounded():
         raise CreditCannotBePaid(f"{amount} is no credit. Give more than zero, with the decimals of the currency.")
     expires_at = credit.expires_at
-    if expires_at is not None and (expires_at <= timezone.now() or expires_at.timestamp() % QUARTER_S):
+    if expires_at is not None and (expires_at <= now or expires_at.timestamp() % QUARTER_S):
         raise ExpiryIsUnclear
 
 
