@@ -98,6 +98,7 @@ class InvoiceSummarySerializer(serializers.ModelSerializer[Invoice]):
     net = PaidAmount()
     tax = PaidAmount()
     gross = PaidAmount()
+    prepaid = PaidAmount(help_text="How much of the gross amount the tenant's wallet paid.")
     open_amount = PaidAmount(allow_null=True, help_text="What the ledger says is still owed; null for a draft.")
     is_paid = serializers.SerializerMethodField()
 
@@ -109,6 +110,9 @@ class InvoiceSummarySerializer(serializers.ModelSerializer[Invoice]):
         fields = [
             "id",
             "number",
+            "kind",
+            "corrects",
+            "reason",
             "status",
             "tenant",
             "month",
@@ -118,6 +122,7 @@ class InvoiceSummarySerializer(serializers.ModelSerializer[Invoice]):
             "net",
             "tax",
             "gross",
+            "prepaid",
             "open_amount",
             "is_paid",
         ]

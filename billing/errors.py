@@ -28,6 +28,13 @@ BillingError                 `field` names what to put right
 │   ├── WalletHasChanged
 │   └── TooManyClosings
 ├── NotParked
+├── CreditRefused
+│   ├── NotAnInvoice
+│   ├── CreditWithoutReason
+│   ├── CreditOverLine
+│   ├── CreditOverInvoice
+│   ├── NothingLeftToCredit
+│   └── CreditTwice
 ├── InvoiceIsADraft
 ├── DocumentRefused
 │   ├── DocumentIsInvalid
@@ -221,6 +228,44 @@ class NotParked(BillingError):
     """The item of a closing run is not parked, or not for approval."""
 
     field = "state"
+
+
+class CreditRefused(BillingError):
+    """The credit note cannot be given."""
+
+    field = "lines"
+
+
+class NotAnInvoice(CreditRefused):
+    """A credit note is over an invoice that is final. A draft is made anew until it is."""
+
+    field = "invoice"
+
+
+class CreditWithoutReason(CreditRefused):
+    """A credit note says why. Give the reason in a few words."""
+
+    field = "reason"
+
+
+class CreditOverLine(CreditRefused):
+    """A line has less left than was asked for, or the amount cannot be paid."""
+
+
+class CreditOverInvoice(CreditRefused):
+    """The invoice has less left than the lines come to, or they come to nothing."""
+
+
+class NothingLeftToCredit(CreditRefused):
+    """Nothing of the invoice is left to take back."""
+
+    field = "invoice"
+
+
+class CreditTwice(CreditRefused):
+    """The invoice has a credit note over the same amount for the same reason. Where it is another, say how."""
+
+    field = "reason"
 
 
 class InvoiceIsADraft(BillingError):

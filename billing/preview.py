@@ -9,6 +9,7 @@ from datetime import date, datetime
 from django.db import transaction
 from django.utils import timezone
 
+from billing import wallets
 from billing.drafting import discard, draft, existing
 from billing.errors import EarlierMonthIsOpen, NothingToInvoice
 from billing.models import Invoice
@@ -49,9 +50,11 @@ def _draft(tenant: Tenant, month: date, now: datetime) -> Invoice:
 
 
 def _as_if_closed(tenant: Tenant, month: date, now: datetime) -> None:
-    """Draft a month that comes before, so that what it covers is not taken for a correction."""
+    """Draft a month that comes before: what it covers is no correction then, and what it draws is used."""
     try:
-        _draft(tenant, month, now)
+        earlier = _draft(tenant, month, now)
+        if earlier.status == Invoice.Status.DRAFT:
+            wallets.draw_for(earlier, now)
     except NothingToInvoice:
         emptied = existing(tenant, month)
         if emptied is not None:

@@ -30,6 +30,7 @@ from billing.errors import (
     NotParked,
     TooManyClosings,
     UsageIsNotFolded,
+    WalletHasChanged,
 )
 from billing.finalising import finalise
 from billing.models import ClosingItem, ClosingRun, Invoice
@@ -199,7 +200,7 @@ def _close(item: ClosingItem, now: datetime) -> None:
             _judge(item, closing.drafted(item.tenant, item.run.month, now=now), now)
     except NothingToInvoice as refusal:
         _leave_out(item, str(refusal), now)
-    except (UsageIsNotFolded, TooManyClosings) as refusal:
+    except (UsageIsNotFolded, TooManyClosings, WalletHasChanged) as refusal:
         _move(item, State(item.state), now, due_at=now + TRY_AGAIN_AFTER, reason=str(refusal))
     except ClosingRefused as refusal:
         _park(item, ParkedFor.REFUSED, str(refusal), now)

@@ -1,6 +1,8 @@
+from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from billing.api import InvoiceViewSet, PriceBookViewSet
+from billing.credit_notes_api import CreditNotesView
 from billing.payments_api import PaymentViewSet
 from billing.runs_api import ClosingItemViewSet, ClosingRunViewSet
 
@@ -11,4 +13,4 @@ router.register("closing-items", ClosingItemViewSet, basename="closing-item")
 router.register("payments", PaymentViewSet, basename="payment")
 router.register("price-books", PriceBookViewSet, basename="price-book")
 
-urlpatterns = router.urls
+urlpatterns = [path("credit-notes/", CreditNotesView.as_view(), name="credit-notes"), *router.urls]

@@ -26,6 +26,9 @@ def test_a_tenant_lists_its_invoices(invoice: Invoice, priced: Person) -> None:
     assert row == {
         "id": invoice.pk,
         "number": "TW-2026-000001",
+        "kind": "invoice",
+        "corrects": None,
+        "reason": "",
         "status": "final",
         "tenant": "acme",
         "month": "2026-11-01",
@@ -35,6 +38,7 @@ def test_a_tenant_lists_its_invoices(invoice: Invoice, priced: Person) -> None:
         "net": "10.84",
         "tax": "2.06",
         "gross": "12.90",
+        "prepaid": "0.00",
         "open_amount": "12.90",
         "is_paid": False,
     }
