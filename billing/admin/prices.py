@@ -7,12 +7,17 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import action
 
 from billing import publishing
+from billing.admin.rates import SHOWN_MAX, RateInline, SampleForm
+from billing.coverage import last_months
 from billing.errors import BillingError
-from billing.models import Plan, PriceBook, PriceBookVersion, Rate, Seller
+from billing.models import Plan, PriceBook, PriceBookVersion, Seller
 
 
 @admin.register(Seller)
@@ -49,24 +54,6 @@ class PriceBookAdmin(ModelAdmin):
         return {} if obj else dict(self.prepopulated_fields)
 
 
-class RateInline(TabularInline):
-    model = Rate
-    fields = ["offering", "unit", "amount", "per"]
-    extra = 0
-
-    def _is_open(self, version: PriceBookVersion | None) -> bool:
-        return version is None or version.published_at is None
-
-    def has_add_permission(self, request: HttpRequest, obj: PriceBookVersion | None = None) -> bool:
-        return self._is_open(obj) and super().has_add_permission(request, obj)
-
-    def has_change_permission(self, request: HttpRequest, obj: PriceBookVersion | None = None) -> bool:
-        return self._is_open(obj) and super().has_change_permission(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: PriceBookVersion | None = None) -> bool:
-        return self._is_open(obj) and super().has_delete_permission(request, obj)
-
-
 @admin.register(PriceBookVersion)
 class PriceBookVersionAdmin(ModelAdmin):
     list_display = ["price_book", "valid_from", "published_at"]
@@ -75,6 +62,25 @@ class PriceBookVersionAdmin(ModelAdmin):
     readonly_fields = ["published_at"]
     inlines = [RateInline]
     actions = ["publish"]
+    actions_detail = ["meet_rates"]
+
+    @action(description="Meet rates", url_path="meet-rates", permissions=["view"])  # type: ignore[untyped-decorator]  # unfold carries no types.
+    def meet_rates(self, request: HttpRequest, object_id: int) -> TemplateResponse:
+        """Which rate a sample of usage meets, and what of last month's usage would meet none."""
+        version = get_object_or_404(PriceBookVersion.objects.select_related("price_book"), pk=object_id)
+        coverage = last_months(version, timezone.now())
+        form = SampleForm(request.GET) if "offering" in request.GET else SampleForm()
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": f"Which rates of {version} usage meets",
+            "opts": self.model._meta,
+            "form": form,
+            "sample": form.meets(version) if form.is_valid() else None,
+            "coverage": coverage,
+            "shown": coverage.met[:SHOWN_MAX],
+            "more": len(coverage.met[SHOWN_MAX:]),
+        }
+        return TemplateResponse(request, "admin/billing/meet_rates.html", context)
 
     def has_change_permission(self, request: HttpRequest, obj: PriceBookVersion | None = None) -> bool:
         return (obj is None or obj.published_at is None) and super().has_change_permission(request, obj)

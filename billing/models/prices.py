@@ -137,6 +137,16 @@ class Rate(models.Model):
         return f"{self.match}: {self.amount} per {self.per}"
 
     @property
+    def wording(self) -> str:
+        """The rate in a few words, for people."""
+        steps = "".join(
+            f", above {step:,}: {amount.normalize():f}"
+            for step, amount in zip(self.above, self.amounts_above, strict=True)
+        )
+        per = "a month" if self.kind == PriceKind.FLAT else f"per {self.per:,}"
+        return f"{self.get_kind_display()}, {self.match.qualities}: {self.amount.normalize():f} {per}{steps}"
+
+    @property
     def match(self) -> Match:
         """The usage that it prices."""
         return Match(self.offering, self.unit, self.grade, self.service_tier)
