@@ -52,8 +52,14 @@ def _due_of(
 
 
 def _months(invoice: Invoice, own: Month, agreement: Agreement) -> list[Month]:
-    """The months of usage that is due, the draft's own, and those in which a commitment over one of these ended."""
+    """The months of usage that is due, the draft's own, and those in which a commitment over one of these ended.
+
+    A run that ends as the own month begins may do so since the month before it was closed: that is reckoned once more.
+    """
     found = {month.first_day: month for month in annex.months_due(invoice, own)}
+    if any(run.span.end == own.start for run in agreement.runs):
+        before = periods.month(months_later(own.first_day, -1), own.time_zone)
+        found[before.first_day] = before
     for month in list(found.values()):
         for part in stretches(month, agreement.runs):
             term = commitment_term(part)

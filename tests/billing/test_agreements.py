@@ -156,6 +156,14 @@ def test_a_plan_that_follows_an_early_closing_gets_back_what_was_paid_ahead(pric
     ]
 
 
+def test_a_year_that_turns_out_to_have_ended_with_a_closed_month_is_given_back(priced: Person, book: PriceBook) -> None:
+    agree(priced, book, new_terms(fee="365.00", fee_months=12))
+    assert closing.close(priced.tenant, MONTH, now=DECEMBER).net == Decimal("365.00")
+    publishing.agree(priced.tenant, book, month(MONTH, "Europe/Berlin").end)
+    december = closing.close(priced.tenant, NEXT_MONTH, now=JANUARY)
+    assert printed(december) == [("Subscription fee: Team (correction of November 2026)", -1, Decimal("-335.00"))]
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
