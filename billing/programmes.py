@@ -74,6 +74,11 @@ def eligible(programme: Programme) -> "QuerySet[Tenant]":
     return found
 
 
+def shown_to(found: "QuerySet[Programme]", tenant_ids: set[int]) -> "QuerySet[Programme]":
+    """Those that name no tenants, or one of these."""
+    return found.filter(Q(tenants=None) | Q(tenants__in=tenant_ids)).distinct()
+
+
 def term_of(programme: Programme, tenant: Tenant, now: datetime) -> Term:
     """For which time a tenant is granted something now: its own month, or the programme's whole."""
     zone = ZoneInfo(tenant.time_zone)

@@ -1,17 +1,26 @@
 """Reads what is left in a wallet and what is due on an invoice, as `wallet_draws` reckons with them."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from itertools import accumulate
 
-from django.db.models import F, Max, Q, QuerySet, Sum
+from django.db.models import F, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from billing.models import Invoice, InvoiceLine, InvoiceUsage, WalletCredit, WalletDraw
 from billing.wallet_draws import Credit, Due, by_time
 from money.amount import Money
 from tenants.models import Tenant
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What is left in a wallet, by kind."""
+
+    bought: Money
+    granted: Money
 
 
 def with_left(credits_asked: "QuerySet[WalletCredit]") -> "QuerySet[WalletCredit]":
@@ -40,11 +49,12 @@ def dues_of(invoice: Invoice, lines: Sequence[InvoiceLine]) -> list[Due]:
     return [part for place, line in enumerate(lines) for part in _parts(invoice, place, line, expiries)]
 
 
-def last_used_at(tenant: Tenant) -> datetime | None:
-    """Up to when the tenant's usage is invoiced for good."""
-    final = Invoice.objects.filter(tenant=tenant, kind=Invoice.Kind.INVOICE, status=Invoice.Status.FINAL)
-    found: datetime | None = final.aggregate(latest=Max("usage_until"))["latest"]
-    return found
+def holding(tenant: Tenant) -> Holding:
+    """What the tenant's wallet holds, those credits included whose time is over and that are not booked as expired."""
+    left = {"bought": Money.zero(tenant.currency), "granted": Money.zero(tenant.currency)}
+    for row in with_left(WalletCredit.objects.filter(tenant=tenant)):
+        left[row.kind] += Money.of(row.left, tenant.currency)
+    return Holding(**left)
 
 
 def _credit(row: WalletCredit, left: Money) -> Credit:

@@ -32,14 +32,14 @@ def tables() -> list[list[Row]]:
 
 
 def test_the_page_names_every_account() -> None:
-    accounts, deeds, _, trial = tables()
+    accounts, deeds, _, trial, _ = tables()
     assert {row[0] for row in accounts} == {row[0] for row in trial} == set(Account)
     assert {row[1].split("`")[1].partition(":")[0] for row in deeds} | {"payment_reversal"} == set(Entry.Kind.values)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_worked_example_is_what_is_booked(priced: Person, olga: User) -> None:
-    _, _, booked, trial = tables()
+    _, _, booked, trial, _ = tables()
     add_usage(priced.project, NOVEMBER, "input_uncached", 18_059_974)
     add_usage(priced.project, NOVEMBER, "output", 2_500)
     invoice = closing.close(priced.tenant, date(2026, 11, 1), now=DECEMBER)
