@@ -14,6 +14,11 @@ ENV PATH=/opt/tokenworks/bin:$PATH \
     TOKENWORKS_HOME=/var/lib/tokenworks \
     TOKENWORKS_HOST=0.0.0.0
 
+# Typst brings no font for Chinese and Japanese, in which documents may be.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends fonts-noto-cjk \
+ && rm -rf /var/lib/apt/lists/*
+
 # A volume mounted on one of these folders starts with their owner, so that the user below may write there.
 RUN groupadd --gid 10001 tokenworks \
  && useradd --uid 10001 --gid tokenworks --no-create-home --home-dir /var/lib/tokenworks --shell /usr/sbin/nologin tokenworks \

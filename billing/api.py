@@ -1,5 +1,6 @@
 """The office API about prices and invoices."""
 
+import re
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException
@@ -20,6 +21,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from billing import balances, closing, preview
+from billing.documents.files import FILES, file_of
 from billing.documents.issue import pdf_of
 from billing.errors import BillingError
 from billing.models import Invoice, InvoiceLine, InvoiceTax, Payment, PriceBook, PriceBookVersion, Rate
@@ -27,6 +29,8 @@ from billing.periods import NotAMonth, parse_month
 from money.amount import decimals
 from tenants.models import Tenant
 from tenants.visibility import visible_tenant_ids
+
+FILE_NAMES = "|".join(map(re.escape, FILES))
 
 
 class Refused(APIException):
@@ -232,6 +236,21 @@ class InvoiceViewSet(ReadOnlyModelViewSet[Invoice]):
             raise Refused(refusal) from refusal
         name = f'inline; filename="{invoice.number}.pdf"'
         return HttpResponse(content, content_type="application/pdf", headers={"Content-Disposition": name})
+
+    @extend_schema(
+        parameters=[OpenApiParameter("file", location=OpenApiParameter.PATH, enum=list(FILES))],
+        responses={(200, kind): OpenApiTypes.BINARY for kind in sorted({kind.content_type for kind in FILES.values()})},
+    )
+    @action(detail=True, url_path=f"files/(?P<file>{FILE_NAMES})", content_negotiation_class=AnyAccept)
+    def files(self, request: Request, pk: str, file: str) -> HttpResponse:
+        """The invoice as a file: PDF, XML for Factur-X or Peppol, JSON, or rows of its lines, its usage or FOCUS."""
+        invoice = self.get_object()
+        try:
+            found = file_of(invoice, file)
+        except BillingError as refusal:
+            raise Refused(refusal) from refusal
+        name = f'attachment; filename="{found.name}"'
+        return HttpResponse(found.content, content_type=found.content_type, headers={"Content-Disposition": name})
 
     @extend_schema(parameters=[MonthOfTenantSerializer], responses=PreviewSerializer)
     @action(detail=False, methods=["get"])

@@ -10,6 +10,7 @@ import msgspec
 from django.db.models import Max
 
 from billing import annex, assembly, due, parties, periods
+from billing.documents.languages import supported
 from billing.errors import DraftIsOpen, MonthIsNotOver, NothingToInvoice
 from billing.models import Invoice, InvoiceLine, InvoiceTax, InvoiceUsage, Period
 from tenants.models import Tenant
@@ -92,6 +93,7 @@ def _new_invoice(tenant: Tenant, period: periods.Month, now: datetime) -> Invoic
         closed_early=now < period.end,
         seller=msgspec.to_builtins(parties.the_seller()),
         buyer=msgspec.to_builtins(parties.buyer(tenant)),
+        language=supported(tenant.language),
         currency=tenant.currency,
         net=0,
         tax=0,

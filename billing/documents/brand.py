@@ -3,18 +3,19 @@
 import base64
 import re
 from datetime import datetime
-from xml.sax.saxutils import escape
 
 from django.db.models import Q
 
-from billing.documents.invoice_pdf import Look
+from billing.documents.invoice_pdf import Look, logo_can_be_set
 from billing.models import Brand
+from billing.models.documents import LOGO_CHARACTERS_MAX
 
 PNG = b"\x89PNG\r\n\x1a\n"
 REACHES_OUT = re.compile(
     r"""(?i)<!(?:doctype|entity)|<script|<foreignObject|href\s*=\s*["'](?!#|data:)|url\(\s*["']?(?!#)"""
 )
-WIDTH_AT, HEIGHT_AT, HEADER_BYTES = 16, 20, 24  # Of a PNG: each four bytes of its first chunk.
+PNG_END = b"IEND\xaeB`\x82"
+WIDTH_AT, HEIGHT_AT = 16, 20  # Of a PNG: each four bytes of its first chunk.
 
 
 class NotALogo(ValueError):
@@ -33,13 +34,24 @@ def look_of(brand: Brand) -> Look:
 
 def logo_svg(file: bytes) -> str:
     """A logo as it is kept, an SVG; a PNG is wrapped into one. Raises `NotALogo`."""
-    if file.startswith(PNG) and len(file) >= HEADER_BYTES:
-        width, height = (int.from_bytes(file[at : at + 4], "big") for at in (WIDTH_AT, HEIGHT_AT))
-        data = escape(base64.b64encode(file).decode())
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
-            f'<image width="{width}" height="{height}" href="data:image/png;base64,{data}"/></svg>'
-        )
+    svg = _wrapped(file) if file.startswith(PNG) and file.endswith(PNG_END) else _own_svg(file)
+    if len(svg) > LOGO_CHARACTERS_MAX:
+        raise NotALogo(f"The logo is too large: {len(svg):,} characters, of {LOGO_CHARACTERS_MAX:,} at most.")
+    if not logo_can_be_set(svg):
+        raise NotALogo("The logo cannot be drawn in a PDF. Save it anew as a plain SVG or as a PNG.")
+    return svg
+
+
+def _wrapped(png: bytes) -> str:
+    width, height = (int.from_bytes(png[at : at + 4], "big") for at in (WIDTH_AT, HEIGHT_AT))
+    data = base64.b64encode(png).decode()
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
+        f'<image width="{width}" height="{height}" href="data:image/png;base64,{data}"/></svg>'
+    )
+
+
+def _own_svg(file: bytes) -> str:
     try:
         text = file.decode()
     except UnicodeDecodeError as problem:

@@ -41,6 +41,7 @@ class Item(msgspec.Struct, frozen=True):
     month: date
     is_correction: bool
     description: str
+    detail: str
     quantity: int
     price: UnitPrice | None
     amount: Decimal
@@ -176,6 +177,7 @@ def _item(currency: str, line: InvoiceLine, zone: ZoneInfo) -> Item:
         month=line.month,
         is_correction=line.is_correction,
         description=line.description,
+        detail=line.detail,
         quantity=line.quantity,
         price=_price(currency, line),
         amount=line.amount,

@@ -17,7 +17,7 @@ from stdnum import bic, iban
 
 from billing.documents.content import Content, Item, Party, Tax
 from billing.documents.figures import figures_of
-from billing.documents.invoice_text import item_about, item_name, tax_reason, title
+from billing.documents.invoice_text import item_about, item_month, item_name, tax_reason, title
 from billing.documents.languages import words_of
 from metering.usage import Unit
 from money.amount import decimals
@@ -151,8 +151,7 @@ def _rate(category: str, percent: Decimal) -> str:
 
 def _line(content: Content, item: Item) -> Terms:
     words, figures = words_of(content.language), figures_of(content.language)
-    about = ", ".join(filter(None, (item_about(item, words), item_name(item, words))))
-    late = words.late_usage.format(month=figures.month(item.month)) if item.is_correction else ""
+    about = ", ".join(filter(None, (item_about(item, words), item_name(item, words, figures))))
     project = words.project.format(project=item.project) if item.project else ""
     terms = {
         "BT-126": str(item.position),
@@ -162,7 +161,7 @@ def _line(content: Content, item: Item) -> Terms:
         "BT-151": item.tax_category,
         "BT-152": _rate(item.tax_category, item.tax_rate_percent),
         "BT-153": about,
-        "BT-154": ", ".join(filter(None, (project, late))),
+        "BT-154": ", ".join(filter(None, (project, item_month(item, words, figures)))),
         **_priced(content, item),
     }
     return {term: value for term, value in terms.items() if value}

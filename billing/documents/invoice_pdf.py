@@ -113,6 +113,16 @@ def invoice_pdf(text: InvoiceText, created_at: datetime, look: Look | None = Non
         raise TextCannotBeSet(f"{failure.message}. Install a font that shows it, such as Noto Serif CJK.") from failure
 
 
+def logo_can_be_set(logo_svg: str) -> bool:
+    """Whether Typst can draw a logo within PDF/A: one that it cannot would keep every document from being made."""
+    sample = b'#image(bytes(sys.inputs.logo), format: "svg", alt: "logo")'
+    try:
+        typst.compile(sample, format="pdf", sys_inputs={"logo": logo_svg}, pdf_standards=STANDARD, timestamp=0)
+    except typst.TypstError:
+        return False
+    return True
+
+
 def _set(inputs: dict[str, str], created_at: datetime, fonts: typst.Fonts) -> bytes:
     return typst.compile(
         _template(),

@@ -2,19 +2,23 @@
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from itertools import groupby
 
 import msgspec
 
+from billing.charges import LineKind
 from billing.documents import usage
 from billing.documents.content import Content, Item, Party, Tax
 from billing.documents.figures import Figures, figures_of
 from billing.documents.invoice_pdf import Group, InvoiceText, Line, PrintedParty, Table
 from billing.documents.languages import Words, words_of
+from billing.statement import TRIAL
 
 LONG_WORD = re.compile(r"\S{25,}")
 AFTER_SIGNS = re.compile(r"[-/_.:@]")
 ANYWHERE = re.compile(r"[^\u200b]{24}")
+WORDED_BY_HAND = {LineKind.GRANT, LineKind.CREDIT}  # Why they were given stands in their description only.
 CATEGORIES = {"Z": "zero", "E": "exempt", "AE": "reverse_charge", "G": "export", "O": "out_of_scope"}
 
 
@@ -23,13 +27,33 @@ def invoice_text(content: Content, used: Sequence[usage.Used], closing_words: st
     return Printing(content, words_of(content.language), figures_of(content.language)).text(used, closing_words)
 
 
-def item_name(item: Item, words: Words) -> str:
-    """What a line is for: a unit, or what the plan asks or takes off, with the words that were frozen for it."""
+def item_name(item: Item, words: Words, figures: Figures) -> str:
+    """What a line is for: a unit, or what the plan asks or takes off, with the name that this has."""
     unit = words.units.get(item.unit, item.unit)
-    if item.kind == "usage":
+    if item.kind == LineKind.USAGE:
         return unit
-    named = item.description or words.kinds.get(item.kind, item.kind)
-    return f"{named}, {unit}" if unit and unit.lower() not in named.lower() else named
+    if item.kind == LineKind.DISCOUNT and item.detail:
+        return words.trial if item.detail == TRIAL else words.discount_of.format(percent=_percent(item.detail, figures))
+    named = unit or item.detail
+    if not named and item.kind in WORDED_BY_HAND:
+        return item.description
+    kind = words.kinds.get(item.kind, item.kind)
+    return words.of_kind.format(kind=kind, name=named) if named else kind
+
+
+def item_month(item: Item, words: Words, figures: Figures) -> str:
+    """The earlier month that a line belongs to; empty for the document's own."""
+    if not item.is_correction:
+        return ""
+    named = words.late_usage if item.kind == LineKind.USAGE else words.correction
+    return named.format(month=figures.month(item.month))
+
+
+def _percent(detail: str, figures: Figures) -> str:
+    try:
+        return figures.percent(Decimal(detail))
+    except InvalidOperation:
+        return detail
 
 
 def item_about(item: Item, words: Words) -> str:
@@ -156,7 +180,7 @@ class Printing:
         """The model, and beside it the project, with the month where that is an earlier one."""
         words = self.words
         project = words.project.format(project=item.project) if item.project else ""
-        late = words.late_usage.format(month=self.figures.month(item.month)) if item.is_correction else ""
+        late = item_month(item, words, self.figures)
         about = item_about(item, words) or words.whole_tenant
         return breakable(about), breakable(", ".join(filter(None, (project, late))))
 
@@ -168,7 +192,7 @@ class Printing:
             price, per = figures.unit_price(item.price.amount.decimal, currency, item.price.per, item.unit)
         return Line(
             position=str(item.position),
-            name=breakable(item_name(item, self.words)),
+            name=breakable(item_name(item, self.words, figures)),
             service=figures.days(item.first_day, item.last_day),
             quantity=quantity,
             price=price,

@@ -2,6 +2,7 @@
 
 import django.core.validators
 import django.db.models.deletion
+import django.utils.timezone
 from django.db import migrations, models
 
 KEPT = """
@@ -65,7 +66,7 @@ class Migration(migrations.Migration):
                         validators=[django.core.validators.MaxLengthValidator(2000)],
                     ),
                 ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],
             options={"ordering": ["-created_at"]},
         ),

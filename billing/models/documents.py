@@ -2,6 +2,7 @@
 
 from django.core.validators import MaxLengthValidator, RegexValidator
 from django.db import models
+from django.utils import timezone
 
 from billing.models.invoices import Invoice
 
@@ -30,7 +31,7 @@ class Brand(models.Model):
     closing_words = models.TextField(
         blank=True, validators=[MaxLengthValidator(2000)], help_text="Stands below every document."
     )
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         ordering = ["-created_at"]

@@ -53,6 +53,7 @@ def item(position: int, unit: str, quantity: int, price: str | None, amount: str
         month=date(2026, 11, 1),
         is_correction=False,
         description="",
+        detail="",
         quantity=quantity,
         price=UnitPrice.of(price, "EUR", 1_000_000) if price is not None else None,
         amount=Decimal(amount),
@@ -66,10 +67,8 @@ def item(position: int, unit: str, quantity: int, price: str | None, amount: str
     return msgspec.structs.replace(line, **fields)
 
 
-def fee(position: int, kind: str, amount: str, description: str = "") -> Item:
-    return item(
-        position, "", 1, None, amount, kind=kind, offering="", project="", project_id=None, description=description
-    )
+def fee(position: int, kind: str, amount: str, detail: str = "") -> Item:
+    return item(position, "", 1, None, amount, kind=kind, offering="", project="", project_id=None, detail=detail)
 
 
 ITEMS = [
@@ -80,7 +79,7 @@ ITEMS = [
     item(5, "output", 2_000_000, "5", "10.00", grade="grounded"),
     item(6, "input_uncached", -50_000, "0.60", "-0.03", is_correction=True, month=date(2026, 10, 1)),
     fee(7, "fee", "49.00", "Team plan"),
-    fee(8, "discount", "-4.90"),
+    fee(8, "discount", "-4.90", "10.00"),
 ]
 
 

@@ -8,6 +8,7 @@ from django.core.mail.backends.locmem import EmailBackend
 from django.utils import timezone
 
 from billing import closing, delivery
+from billing.documents.issue import cii_of
 from billing.models import Delivery, Invoice
 from billing.tasks import deliver_pending
 from tenants.models import Tenant
@@ -24,16 +25,18 @@ def invoice(priced: Person) -> Invoice:
     return closing.close(priced.tenant, date(2026, 11, 1), now=DECEMBER)
 
 
-def test_an_invoice_is_mailed_with_its_pdf(invoice: Invoice) -> None:
+def test_an_invoice_is_mailed_with_its_pdf_and_its_xml(invoice: Invoice) -> None:
     assert delivery.deliver_pending(DECEMBER) == 1
     [sent] = mail.outbox
     assert sent.to == ["billing@acme.example"]
     assert sent.reply_to == ["invoices@tokenfabrik.example"]
     assert sent.subject == "Invoice TW-2026-000001 from Tokenfabrik Betriebsgesellschaft mbH"
     assert "over 2.86 USD for November 2026" in sent.body
-    [(name, content, kind)] = sent.attachments
+    (name, content, kind), (xml_name, xml, xml_kind) = sent.attachments
     assert (name, kind) == ("TW-2026-000001.pdf", "application/pdf")
     assert content == bytes(invoice.document.pdf)
+    assert (xml_name, xml_kind) == ("TW-2026-000001.xml", "application/xml")
+    assert xml == cii_of(invoice)
     assert sent.message()["Message-ID"] == "<invoice-TW-2026-000001@localhost>"
 
 

@@ -54,12 +54,16 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     project: str  # {project}
     whole_tenant: str
     late_usage: str  # {month}
+    correction: str  # {month}
     per_million_tokens: str
     per: str  # {unit}
     units: dict[str, str]
     single_units: dict[str, str]
     tiers: dict[str, str]
     kinds: dict[str, str]
+    discount_of: str  # {percent}
+    trial: str
+    of_kind: str  # {kind} {name}
 
     # Sums, tax and payment.
     net: str
