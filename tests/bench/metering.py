@@ -29,7 +29,7 @@ from tests.bench.ours import ROOT
 from tests.waiting import until
 
 JOURNALS = 2
-TIMEOUT_S = 1_800
+TIMEOUT_S = 900
 COPY_BLOCK_BYTES = 2**18
 RAW, END_TO_END = "raw COPY, no index", "end to end"
 WORKER = ("-m", "celery", "--app", "config", "worker", "--concurrency", "2", "--without-mingle", "--without-gossip")
@@ -42,6 +42,10 @@ class Measured:
     wall_s: float
     cpu_s: dict[str, float]
     rss_mb: dict[str, float]
+
+
+class Ended(Exception):
+    """A process has ended that should have been measured. What it said stands above."""
 
 
 class Watched:
@@ -66,6 +70,9 @@ class Watched:
         return spent
 
     def look(self) -> None:
+        """Raises Ended: what it should do would be waited for in vain."""
+        if self._process.status() == psutil.STATUS_ZOMBIE:
+            raise Ended
         for process in self.family():
             try:
                 self.peak_mb = max(self.peak_mb, process.memory_info().rss / 2**20)
@@ -148,11 +155,14 @@ def measure(deed: Callable[[], object], done: Callable[[], bool] | None = None, 
 
 @contextmanager
 def running(home: Path, *arguments: str) -> Iterator[Watched]:
-    with (home / "log" / "bench.log").open("ab") as log:
+    said = home / "log" / "bench.log"
+    with said.open("ab") as log:
         process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=log, stderr=log)
     try:
         yield Watched(psutil.Process(process.pid))
     finally:
+        if process.poll() is not None:
+            print(said.read_text()[-2_000:], flush=True)
         process.terminate()
         process.wait(60)
 
