@@ -51,6 +51,7 @@ KEPT: Sequence[str] = (
     "billing.TopUpRule",
     "billing.TopUpOrder",
     "billing.Payment",
+    "billing.ClosingRun",
     "billing.Brand",
 )
 

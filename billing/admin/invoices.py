@@ -15,11 +15,12 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from billing import balances, closing
+from billing.admin.credit_notes import credit_page
+from billing.admin.months import month_of, preview_page
 from billing.documents import figures
 from billing.documents.issue import pdf_of
 from billing.errors import BillingError
 from billing.models import Delivery, Invoice, InvoiceLine, Payment
-from billing.periods import NotAMonth, parse_month
 from tenants.models import Tenant
 from tenants.read_only import ReadOnly
 
@@ -69,16 +70,14 @@ class ClosingForm(BaseDialogForm):
     )
 
     def clean_month(self) -> Any:
-        try:
-            return parse_month(self.cleaned_data["month"])
-        except NotAMonth as refusal:
-            raise forms.ValidationError(str(refusal)) from refusal
+        return month_of(self.cleaned_data["month"])
 
 
 @admin.register(Invoice)
 class InvoiceAdmin(ReadOnly, ModelAdmin):
     list_display = ["__str__", "tenant", "period", "status", "amount_due", "still_open", "issued_on", "due_on", "pdf"]
-    list_filter = ["status", "tenant"]
+    list_filter = ["kind", "status", "tenant"]
+    list_select_related = ["tenant", "period", "corrects__period"]
     search_fields = ["number", "tenant__slug", "tenant__name"]
     fields = [
         ("number", "pdf"),
@@ -88,9 +87,11 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
         ("net_amount", "tax_amount"),
         ("issued_on", "due_on"),
         ("usage_until", "closed_early"),
+        ("corrects", "reason"),
     ]
     inlines = [LineInline, PaymentInline, DeliveryInline]
-    actions_list = ["close_month"]
+    actions_list = ["close_month", "preview"]
+    actions_detail = ["credit_note"]
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.pdf_view)
@@ -105,6 +106,8 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
 
     @admin.display(description="Open", ordering="open_amount")
     def still_open(self, invoice: Invoice) -> str:
+        if invoice.corrects_id:
+            return f"taken back of {invoice.corrects}"
         if invoice.open_amount is None:
             return "not booked yet"
         if balances.is_paid(invoice):
@@ -142,6 +145,23 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
             return HttpResponse(pdf_of(invoice), content_type="application/pdf")
         except BillingError as refusal:
             return HttpResponse(str(refusal), status=409, content_type="text/plain")
+
+    @action(description="Preview a month", url_path="preview", permissions=["view"])  # type: ignore[untyped-decorator]  # unfold carries no types.
+    def preview(self, request: HttpRequest) -> HttpResponse:
+        return preview_page(request, self._context(request, "Preview a month"))
+
+    @action(description="Give a credit note", url_path="credit-note", permissions=["credit"])  # type: ignore[untyped-decorator]  # unfold carries no types.
+    def credit_note(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        invoice = Invoice.objects.get(pk=object_id)
+        return credit_page(request, invoice, self._context(request, f"Credit note over {invoice}"))
+
+    def _context(self, request: HttpRequest, title: str) -> dict[str, Any]:
+        return {**self.admin_site.each_context(request), "title": title, "opts": self.model._meta}
+
+    def has_credit_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Only what is a final invoice can be taken back."""
+        final = Invoice.objects.filter(pk=object_id, kind=Invoice.Kind.INVOICE, status=Invoice.Status.FINAL)
+        return request.user.has_perm("billing.add_invoice") and final.exists()
 
     def has_close_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("billing.add_invoice")
