@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from billing.bounds import most
 from billing.counters import began_ms, begin, counters, reached, tell_all_anew
-from billing.periods import months_in
+from billing.periods import QUARTER_HOUR_S, months_in
 from billing.rating import Used
 from billing.snapshot import WALLETS_SQL
 from billing.tariffs import tariff_of
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 AHEAD = 3  # Windows that have a counter: this one and those that follow.
 KEPT_AFTER_S = 7 * 86_400
-QUARTER_S = 900
 WALLET_KEPT_S = 400 * 86_400  # Each closing begins another counter; one that is in use for longer is counted anew.
 SETTLED_AFTER_S = 5  # A gateway looks every second whether Valkey knows what it told, and tells it anew within another.
 
@@ -127,7 +126,7 @@ def _begin(store: "redis.Redis", budget: BudgetRow, window: Window, now: datetim
 
 def _from_its_quarter(window: Window) -> Window:
     """From the bucket that the window begins in, for a budget in total: what was used in it before counts, too."""
-    return Window(window.start_s // QUARTER_S * QUARTER_S, window.end_s)
+    return Window(window.start_s // QUARTER_HOUR_S * QUARTER_HOUR_S, window.end_s)
 
 
 def used_in(budget: BudgetRow, window: Window) -> int:

@@ -7,8 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
-QUARTER_HOUR_S = 900
-QUARTER_HOUR = timedelta(seconds=QUARTER_HOUR_S)
+from metering.zones import QUARTER
+
+QUARTER_HOUR = QUARTER  # Periods begin and end where buckets do.
+QUARTER_HOUR_S = QUARTER_HOUR // timedelta(seconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -25,14 +25,12 @@ from billing.errors import (
     WalletHasChanged,
 )
 from billing.models import Invoice, InvoiceLine, TopUpOrder, WalletCredit, WalletDraw
-from billing.periods import QUARTER_HOUR
+from billing.periods import QUARTER_HOUR_S
 from billing.wallet_draws import Draw, draws, netted, with_tax
 from billing.wallet_reading import credits_of, dues_of, given_by_grants, with_left
 from billing.wording import grant_description
 from money.amount import Money
 from tenants.models import Tenant
-
-QUARTER_S = int(QUARTER_HOUR.total_seconds())
 
 GrantKey = tuple[int, str, date]
 """Credit, offering and month: a grant has a line for each."""
@@ -58,7 +56,7 @@ def refuse(credit: WalletCredit, now: datetime) -> None:
     if amount.pico <= 0 or amount != amount.rounded():
         raise CreditCannotBePaid(f"{amount} is no credit. Give more than zero, with the decimals of the currency.")
     expires_at = credit.expires_at
-    if expires_at is not None and (expires_at <= now or expires_at.timestamp() % QUARTER_S):
+    if expires_at is not None and (expires_at <= now or expires_at.timestamp() % QUARTER_HOUR_S):
         raise ExpiryIsUnclear
 
 

@@ -1,7 +1,7 @@
 """Folds shipped batches into buckets of a quarter of an hour, each batch once: the only writer of buckets."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -10,7 +10,6 @@ from django.utils import timezone
 from metering.models import Batch
 from metering.usage import REPORTED_UNITS, Unit
 
-QUARTER = timedelta(minutes=15)  # Every civil time zone in use is a multiple of it away from UTC.
 BATCHES_AT_ONCE = 50
 DIFFERENCES_MAX = 1_000
 

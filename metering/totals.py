@@ -11,9 +11,8 @@ from django.core import signing
 from django.db import connection, transaction
 
 from metering.dimensions import DIMENSIONS, NARROWED_BY, Key
-from metering.rollup import QUARTER
 from metering.usage import INPUT_UNITS, OUTPUT_UNITS, Unit
-from metering.zones import offsets, stretches
+from metering.zones import QUARTER, offsets, stretches
 from tenants.models import Tenant
 
 GROUPS_MAX = 10_000

@@ -19,10 +19,10 @@ from rest_framework.views import APIView
 from metering import totals, usage_exports
 from metering.api import QuarterField, Timespan, asked_tenants
 from metering.dimensions import DIMENSIONS, NARROWED_BY
-from metering.rollup import QUARTER
 from metering.streaming import streamed
 from metering.usage import ServiceTier, Unit
 from metering.usage_exports import KINDS_OF_FILES
+from metering.zones import QUARTER
 
 PAGE_GROUPS = 1_000
 PAGE_GROUPS_MAX = totals.GROUPS_MAX

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
-QUARTER = timedelta(minutes=15)
+QUARTER = timedelta(minutes=15)  # What buckets are cut by: every civil time zone in use is so many away from UTC.
 QUARTERS_A_DAY = 96
 FIRST, LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # No usage lies outside.
 _DAY = timedelta(days=1)

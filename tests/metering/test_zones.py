@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from metering import totals
 from metering.models import Bucket
-from metering.rollup import QUARTER
 from metering.totals import Question, usage_rows
-from metering.zones import charge_period, offsets, stretches
+from metering.zones import QUARTER, charge_period, offsets, stretches
 from tests.conftest import Person
 
 FIRST, LAST = datetime(2025, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
