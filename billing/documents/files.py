@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from billing.documents import usage
-from billing.documents.content import content_of
 from billing.documents.exports import annex_csv, focus_csv, lines_csv, whole_json
 from billing.documents.issue import cii_of, pdf_of, ubl_of
+from billing.documents.reading import content_of, used_by_day
 from billing.models import Invoice
 
 CSV = "text/csv; charset=utf-8"
@@ -42,11 +41,11 @@ def _focus(invoice: Invoice) -> bytes:
 
 def _annex(invoice: Invoice) -> bytes:
     content_of(invoice)  # Refuses a draft: its annex still changes.
-    return annex_csv(usage.used_by_day(invoice)).encode()
+    return annex_csv(used_by_day(invoice)).encode()
 
 
 def _json(invoice: Invoice) -> bytes:
-    return whole_json(content_of(invoice), usage.used_by_day(invoice))
+    return whole_json(content_of(invoice), used_by_day(invoice))
 
 
 FILES = {

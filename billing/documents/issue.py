@@ -10,14 +10,14 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from billing.documents import usage
 from billing.documents.brand import brand_of, look_of
-from billing.documents.content import Content, content_of
+from billing.documents.content import Content
 from billing.documents.einvoice import Syntax, cii, ubl
 from billing.documents.en16931 import can_say, terms_of
 from billing.documents.factur_x import marked
 from billing.documents.invoice_pdf import invoice_pdf
 from billing.documents.invoice_text import invoice_text
+from billing.documents.reading import content_of, used_by_day
 from billing.documents.validation.validator import VALIDATOR
 from billing.errors import InvoiceIsADraft, NoElectronicForm
 from billing.models import Invoice, InvoiceDocument, InvoiceXml
@@ -54,7 +54,7 @@ def ubl_of(invoice: Invoice) -> bytes:
 
 def _issue(invoice: Invoice) -> InvoiceDocument:
     content = _content(invoice)
-    used = [] if content.is_credit_note else usage.used_by_day(invoice)
+    used = [] if content.is_credit_note else used_by_day(invoice)
     brand = brand_of(content.language, content.finalised_at)
     text = invoice_text(content, used, brand.closing_words)
     if not can_say(content.currency):

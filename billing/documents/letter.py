@@ -5,12 +5,13 @@ from email.utils import parseaddr
 from django.conf import settings
 from django.core.mail import EmailMessage
 
-from billing.documents.content import Content, content_of
+from billing.documents.content import Content
 from billing.documents.en16931 import can_say
 from billing.documents.figures import figures_of
 from billing.documents.invoice_text import title
 from billing.documents.issue import cii_of, pdf_of
 from billing.documents.languages import words_of
+from billing.documents.reading import content_of
 from billing.models import Invoice
 
 

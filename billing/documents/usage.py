@@ -1,15 +1,11 @@
-"""The annex of a document: what was used, by day and by model. Reads `InvoiceUsage`."""
+"""The annex of a document: what was used, by day and by model. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date
-from zoneinfo import ZoneInfo
 
 import msgspec
-from django.db.models import Sum
-from django.db.models.functions import TruncDate
 
-from billing.models import Invoice, InvoiceUsage
 from metering.usage import INPUT_UNITS, OUTPUT_UNITS, Unit
 
 
@@ -39,14 +35,6 @@ class Counts(msgspec.Struct):
             self.input_tokens += used.quantity
         elif used.unit in OUTPUT_UNITS:
             self.output_tokens += used.quantity
-
-
-def used_by_day(invoice: Invoice) -> list[Used]:
-    """Everything that an invoice covers, by day, project, model and unit, in this order."""
-    zone = ZoneInfo(invoice.period.time_zone)
-    key = ["day", "project_id", "offering", "grade", "service_tier", "unit"]
-    rows = InvoiceUsage.objects.filter(invoice=invoice).annotate(day=TruncDate("start", tzinfo=zone)).values(*key)
-    return [Used(**row) for row in rows.annotate(quantity=Sum("quantity")).order_by(*key)]
 
 
 def by_model(used: Iterable[Used]) -> dict[str, Counts]:

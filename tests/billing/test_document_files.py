@@ -14,10 +14,11 @@ from django.test import Client
 from django.utils import timezone
 from facturx import get_facturx_xml_from_pdf
 
-from billing import closing
-from billing.documents import brand, content, exports, focus, issue
+from billing import closing, credit_notes
+from billing.documents import brand, exports, focus, issue
 from billing.documents.content import Content
 from billing.documents.files import FILES, file_of
+from billing.documents.reading import content_of
 from billing.documents.validation.validator import Validator
 from billing.errors import DocumentIsInvalid, NoElectronicForm, ValidationDidNotRun
 from billing.models import Brand, Delivery, Invoice, InvoiceDocument, InvoiceXml, Seller
@@ -87,6 +88,18 @@ def test_the_language_is_the_tenants_at_the_closing(invoice: Invoice) -> None:
     assert Invoice.objects.get(pk=invoice.pk).language == "de"
 
 
+def test_a_credit_note_is_a_document_of_its_own(invoice: Invoice) -> None:
+    note = credit_notes.give(invoice.pk, None, "Falscher Preis", now=DECEMBER)
+    text = " ".join(" ".join(page.extract_text() for page in reader(note).pages).split())
+    assert f"Rechnungskorrektur {note.number}" in text
+    assert "Zur Rechnung TW-2026-000001 vom 1. Dezember 2026" in text
+    assert "Gutgeschriebener Betrag 13,60 USD" in text
+    assert b"<ram:TypeCode>381</ram:TypeCode>" in issue.cii_of(note)
+    assert b"CreditNoteTypeCode" in issue.ubl_of(note)
+    found = rows(file_of(note, "focus.csv").content.decode())
+    assert sum(Decimal(row["BilledCost"]) for row in found) == Decimal("-13.60")
+
+
 def test_what_was_issued_stays(invoice: Invoice) -> None:
     issue.document_of(invoice)
     issue.ubl_of(invoice)
@@ -107,7 +120,7 @@ def test_a_document_made_again_has_the_same_bytes(invoice: Invoice, monkeypatch:
 
 
 def test_an_invalid_document_is_not_issued(invoice: Invoice, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = content.content_of(invoice)
+    whole = content_of(invoice)
 
     def wrong(invoice: Invoice) -> Content:
         return sample(list(whole.items), gross=whole.gross + 1)

@@ -9,11 +9,10 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from billing import closing
-from billing.documents import usage
-from billing.documents.content import content_of
 from billing.documents.invoice_pdf import InvoiceText, invoice_pdf
 from billing.documents.invoice_text import invoice_text
 from billing.documents.issue import document_of, pdf_of
+from billing.documents.reading import content_of, used_by_day
 from billing.errors import TextCannotBeSet
 from billing.models import Invoice, InvoiceDocument
 from tenants.models import Project, Tenant
@@ -42,7 +41,7 @@ class Pages:
 
 
 def text_of(invoice: Invoice) -> InvoiceText:
-    return invoice_text(content_of(invoice), usage.used_by_day(invoice))
+    return invoice_text(content_of(invoice), used_by_day(invoice))
 
 
 @pytest.fixture
