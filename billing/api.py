@@ -14,7 +14,6 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import APIException
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.pagination import CursorPagination
-from rest_framework.permissions import IsAdminUser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -28,6 +27,7 @@ from billing.models import Invoice, InvoiceLine, InvoiceTax, Payment, PriceBook,
 from billing.periods import NotAMonth, parse_month
 from money.amount import decimals
 from tenants.models import Tenant
+from tenants.permissions import StaffByRole
 from tenants.visibility import visible_tenant_ids
 
 FILE_NAMES = "|".join(map(re.escape, FILES))
@@ -265,7 +265,7 @@ class InvoiceViewSet(ReadOnlyModelViewSet[Invoice]):
         return Response(PreviewSerializer(invoice, context=self.get_serializer_context()).data)
 
     @extend_schema(request=ClosingSerializer, responses=InvoiceSerializer)
-    @action(detail=False, methods=["post"], permission_classes=[IsAdminUser])
+    @action(detail=False, methods=["post"], permission_classes=[StaffByRole])
     def close(self, request: Request) -> Response:
         """Close a tenant's month: make its invoice, or return the one that is there."""
         asked = ClosingSerializer(data=request.data, context=self.get_serializer_context())
@@ -310,7 +310,7 @@ class BySlug(CursorPagination):
 class PriceBookViewSet(ReadOnlyModelViewSet[PriceBook]):
     """Price books with all their versions, for staff."""
 
-    permission_classes = [IsAdminUser]
+    permission_classes = [StaffByRole]
     serializer_class = PriceBookSerializer
     pagination_class = BySlug
     lookup_field = "slug"

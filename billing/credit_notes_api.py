@@ -5,7 +5,6 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
-from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -14,6 +13,7 @@ from billing import balances, credit_notes
 from billing.api import InvoiceSerializer, Refused
 from billing.errors import BillingError
 from billing.models import Invoice
+from tenants.permissions import StaffByRole
 
 LINES_MAX = 10_000
 
@@ -42,7 +42,8 @@ class CreditSerializer(serializers.Serializer[Any]):
 class CreditNotesView(APIView):
     """Gives credit notes."""
 
-    permission_classes = [IsAdminUser]
+    table = Invoice
+    permission_classes = [StaffByRole]
 
     @extend_schema(request=CreditSerializer, responses={201: InvoiceSerializer})
     def post(self, request: Request) -> Response:

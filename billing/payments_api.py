@@ -7,7 +7,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.pagination import CursorPagination
-from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
@@ -16,6 +15,7 @@ from billing import payments
 from billing.api import PaidAmount, Refused
 from billing.errors import PaymentRefused
 from billing.models import Invoice, Payment
+from tenants.permissions import StaffByRole
 
 
 class PaymentSerializer(serializers.ModelSerializer[Payment]):
@@ -61,7 +61,7 @@ class NewestPaymentsFirst(CursorPagination):
 class PaymentViewSet(mixins.CreateModelMixin, ReadOnlyModelViewSet[Payment]):
     """Payments recorded by hand, newest first. They are reversed by a counter-entry and never deleted."""
 
-    permission_classes = [IsAdminUser]
+    permission_classes = [StaffByRole]
     serializer_class = PaymentSerializer
     pagination_class = NewestPaymentsFirst
     lookup_value_regex = "[0-9]{1,18}"
@@ -92,4 +92,4 @@ class PaymentViewSet(mixins.CreateModelMixin, ReadOnlyModelViewSet[Payment]):
 
 
 def _person(request: Request) -> User:
-    return cast(User, request.user)  # IsAdminUser lets no key pass: a key's holder is no staff.
+    return cast(User, request.user)  # StaffByRole lets no key pass: a key's holder is no staff.

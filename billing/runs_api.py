@@ -8,7 +8,6 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.pagination import CursorPagination
-from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
@@ -17,6 +16,7 @@ from billing import runs
 from billing.api import MonthField, Refused
 from billing.errors import BillingError
 from billing.models import ClosingItem, ClosingRun
+from tenants.permissions import StaffByRole
 
 GRACE_HOURS_MAX = 720
 
@@ -77,7 +77,7 @@ class ItemsInOrder(CursorPagination):
 class ClosingRunViewSet(mixins.CreateModelMixin, ReadOnlyModelViewSet[ClosingRun]):
     """Runs that close a month for every tenant, newest first."""
 
-    permission_classes = [IsAdminUser]
+    permission_classes = [StaffByRole]
     serializer_class = ClosingRunSerializer
     pagination_class = NewestRunsFirst
     lookup_value_regex = "[0-9]{1,18}"
@@ -99,7 +99,7 @@ class ClosingRunViewSet(mixins.CreateModelMixin, ReadOnlyModelViewSet[ClosingRun
 class ClosingItemViewSet(ReadOnlyModelViewSet[ClosingItem]):
     """Tenants' months in runs, narrowed by `run` and `state`."""
 
-    permission_classes = [IsAdminUser]
+    permission_classes = [StaffByRole]
     serializer_class = ClosingItemSerializer
     pagination_class = ItemsInOrder
     lookup_value_regex = "[0-9]{1,18}"
@@ -134,4 +134,4 @@ def _taken_up(deed: Any) -> Response:
 
 
 def _person(request: Request) -> User:
-    return cast(User, request.user)  # IsAdminUser lets no key pass: a key's holder is no staff.
+    return cast(User, request.user)  # StaffByRole lets no key pass: a key's holder is no staff.

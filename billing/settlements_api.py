@@ -6,7 +6,6 @@ from django.contrib.auth.models import User
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.pagination import CursorPagination
-from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
@@ -15,6 +14,7 @@ from billing import settlements
 from billing.api import ExactPrice, Refused
 from billing.errors import SettlementRefused
 from billing.models import Invoice, Settlement
+from tenants.permissions import StaffByRole
 
 
 class SettlementSerializer(serializers.ModelSerializer[Settlement]):
@@ -46,7 +46,7 @@ class NewestFirst(CursorPagination):
 class SettlementViewSet(mixins.CreateModelMixin, ReadOnlyModelViewSet[Settlement]):
     """Write-offs and refunds recorded by hand, newest first. They never change."""
 
-    permission_classes = [IsAdminUser]
+    permission_classes = [StaffByRole]
     serializer_class = SettlementSerializer
     pagination_class = NewestFirst
     lookup_value_regex = "[0-9]{1,18}"
@@ -57,7 +57,7 @@ class SettlementViewSet(mixins.CreateModelMixin, ReadOnlyModelViewSet[Settlement
         """Record one. 409 names the field and the reason where it is refused."""
         asked = SettledSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        person = cast(User, request.user)  # IsAdminUser lets no key pass: a key's holder is no staff.
+        person = cast(User, request.user)  # StaffByRole lets no key pass: a key's holder is no staff.
         try:
             settlement = settlements.record(Settlement(**asked.validated_data, recorded_by=person))
         except SettlementRefused as refusal:

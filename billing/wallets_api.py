@@ -11,7 +11,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.pagination import CursorPagination
-from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet, ReadOnlyModelViewSet
@@ -23,6 +22,7 @@ from billing.models import TopUpOrder, WalletCredit, WalletDraw
 from billing.wallet_reading import Holding, holding, with_left
 from money.amount import Money
 from tenants.models import Tenant
+from tenants.permissions import StaffByRole
 from tenants.visibility import visible_tenant_ids
 
 Row = TypeVar("Row", WalletCredit, WalletDraw, TopUpOrder)
@@ -135,7 +135,7 @@ class CreditViewSet(mixins.CreateModelMixin, ReadOnlyModelViewSet[WalletCredit])
     queryset = with_left(WalletCredit.objects.select_related("tenant", "programme"))
 
     def get_permissions(self) -> list[Any]:
-        return [IsAdminUser()] if self.action in ("create", "refund") else [*super().get_permissions()]
+        return [StaffByRole()] if self.action in ("create", "refund") else [*super().get_permissions()]
 
     def get_queryset(self) -> QuerySet[WalletCredit]:
         return _visible(super().get_queryset(), self.request)
@@ -192,7 +192,7 @@ class OrderViewSet(ReadOnlyModelViewSet[TopUpOrder]):
         return _visible(super().get_queryset(), self.request)
 
     @extend_schema(request=None, responses=OrderSerializer)
-    @action(detail=True, methods=["post"], permission_classes=[IsAdminUser])
+    @action(detail=True, methods=["post"], permission_classes=[StaffByRole])
     def cancel(self, request: Request, pk: str) -> Response:
         """Expect no payment of it any more; another may be ordered."""
         try:
@@ -213,4 +213,4 @@ def _visible(rows: "QuerySet[Row]", request: Request) -> "QuerySet[Row]":
 
 
 def _person(request: Request) -> User:
-    return cast(User, request.user)  # IsAdminUser lets no key pass: a key's holder is no staff.
+    return cast(User, request.user)  # StaffByRole lets no key pass: a key's holder is no staff.

@@ -10,10 +10,13 @@ class ConfigConfig(AppConfig):
         """Load the Celery application, so that tasks sent from the office find its broker; plug in what is above."""
         import config.celery  # noqa: F401 - imported for its effect
         from config.history import keep_all
+        from config.roles import make_all
         from metering import focus
 
         focus.seller = seller_name
-        post_migrate.connect(keep_all, sender=apps.get_app_config("tenants"))
+        # This app's signal comes after those of all of ours, so tables and permissions are there.
+        post_migrate.connect(make_all, sender=apps.get_app_config("auth"))
+        post_migrate.connect(keep_all, sender=apps.get_app_config("auth"))
 
 
 def seller_name() -> str | None:

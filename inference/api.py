@@ -7,10 +7,10 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 from rest_framework.pagination import CursorPagination
-from rest_framework.permissions import IsAdminUser
 
 from inference.models import CostShare, PoolHour
 from metering.api import InstantField
+from tenants.permissions import StaffByRole
 
 
 class CostShareSerializer(serializers.ModelSerializer[CostShare]):
@@ -68,7 +68,7 @@ FILTERS = {"pool": "pool__upstream__slug", "from": "hour_start__gte", "to": "hou
 
 @extend_schema(parameters=[PoolHourQuery], summary="What each hour of each pool cost, and who bore it")
 class PoolHourList(ListAPIView[PoolHour]):
-    permission_classes = [IsAdminUser]
+    permission_classes = [StaffByRole]
     serializer_class = PoolHourSerializer
     pagination_class = PoolHourPages
 

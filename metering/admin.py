@@ -52,7 +52,10 @@ class JournalAdmin(ReadOnly, ModelAdmin):
             return "late"
         return "shipped" if journal.unshipped_since is None else "waiting"
 
-    @action(description="Forget: this journal is gone for good", permissions=["view"])  # type: ignore[untyped-decorator]
+    def has_forget_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("metering.change_journalstate")
+
+    @action(description="Forget: this journal is gone for good", permissions=["forget"])  # type: ignore[untyped-decorator]
     def forget(self, request: HttpRequest, chosen: QuerySet[JournalState]) -> None:
         for journal in chosen:
             journal_states.forget(journal)
@@ -85,7 +88,10 @@ class AlertAdmin(ReadOnly, ModelAdmin):
     def state(self, alert: Alert) -> str:
         return "open" if alert.resolved_at is None else "over"
 
-    @action(description="Close: it was dealt with", permissions=["view"])  # type: ignore[untyped-decorator]
+    def has_resolve_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("metering.change_alert")
+
+    @action(description="Close: it was dealt with", permissions=["resolve"])  # type: ignore[untyped-decorator]
     def resolve(self, request: HttpRequest, chosen: QuerySet[Alert]) -> None:
         closed = sum(alerts.resolve(alert.kind, alert.subject) for alert in chosen.filter(resolved_at=None))
         self.message_user(request, f"Closed {closed}. What is still so is raised again when it is found again.")

@@ -112,6 +112,8 @@ class NewestFirst(CursorPagination):
 class EventsView(ListAPIView[Event]):
     """The events behind the usage, newest first."""
 
+    table = Event
+
     serializer_class = EventSerializer
     pagination_class = NewestFirst
 

@@ -39,6 +39,8 @@ class NewestFirst(CursorPagination):
 class BackfillsView(SaysWhy, ListAPIView[Backfill]):
     """The backfills that the caller may see, newest first, and a new one."""
 
+    table = Backfill
+
     serializer_class = BackfillSerializer
     pagination_class = NewestFirst
 
@@ -58,6 +60,8 @@ class BackfillsView(SaysWhy, ListAPIView[Backfill]):
 
 class BackfillStep(SaysWhy):
     """A change of a backfill's state."""
+
+    table = Backfill
 
     step: Any = None
 

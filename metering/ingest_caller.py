@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db import models
 from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -9,6 +10,7 @@ from rest_framework.views import APIView
 
 from metering import ingest_errors
 from metering.ingest_formats import reported
+from metering.models import Event
 from metering.reporter import Reporter
 from tenants.models import ApiKey, Tenant
 
@@ -52,6 +54,8 @@ def _of_key(key: ApiKey, slug: str | None) -> Reporter:
 
 class SaysWhy(APIView):
     """Answers with the reasons of metering/ingest_errors.py."""
+
+    table: type[models.Model] = Event
 
     def handle_exception(self, exc: Exception) -> Response:
         status = STATUSES.get(type(exc))

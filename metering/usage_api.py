@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 from metering import totals, usage_exports
 from metering.api import QuarterField, Timespan, asked_tenants
 from metering.dimensions import DIMENSIONS, NARROWED_BY
+from metering.models import Bucket
 from metering.streaming import streamed
 from metering.usage import ServiceTier, Unit
 from metering.usage_exports import KINDS_OF_FILES
@@ -122,6 +123,8 @@ class NamedFormats(DefaultContentNegotiation):
 
 class UsageView(APIView):
     """Usage within a time, in total or by groups: pages of JSON, or a whole file as CSV, Parquet or FOCUS 1.2."""
+
+    table = Bucket
 
     renderer_classes = [JSONRenderer, CsvRenderer, ParquetRenderer, FocusRenderer, FocusParquetRenderer]
     content_negotiation_class = NamedFormats

@@ -93,6 +93,12 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
     actions_list = ["close_month", "preview"]
     actions_detail = ["credit_note"]
 
+    def get_fields(self, request: HttpRequest, obj: Invoice | None = None) -> list[Any]:
+        """The link to record a payment is for those who may."""
+        if request.user.has_perm("billing.add_payment"):
+            return list(self.fields)
+        return [("still_open",) if "payment" in field else field for field in self.fields]
+
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.pdf_view)
         return [path("<int:pk>/pdf/", view, name="billing_invoice_pdf"), *super().get_urls()]

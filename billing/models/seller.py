@@ -39,4 +39,6 @@ class Seller(models.Model):
         return self.legal_name
 
     def clean(self) -> None:
+        self.address_lines = "\n".join(self.address_lines.splitlines())  # Browsers end lines otherwise.
+        self.bank_details = "\n".join(self.bank_details.splitlines())
         self.tax_number = legal_tax_number(self.country, self.address_lines, self.tax_number)

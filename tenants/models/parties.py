@@ -94,6 +94,7 @@ class Tenant(models.Model):
 
     def clean(self) -> None:
         """Refuse beside its field what could not stand on an invoice, and keep a VAT id in its short form."""
+        self.address_lines = "\n".join(self.address_lines.splitlines())  # Browsers end lines otherwise.
         self.tax_number = legal_tax_number(self.country, self.address_lines, self.tax_number)
 
 
