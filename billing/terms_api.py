@@ -8,7 +8,6 @@ from django.db.models import Model
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.pagination import CursorPagination
-from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
@@ -19,6 +18,7 @@ from billing.api import Refused
 from billing.errors import BillingError
 from billing.models import Coupon, IncludedUsage, Plan, PlanTerms, PriceBook, Redemption
 from tenants.models import Tenant
+from tenants.permissions import StaffByRole
 
 
 class IncludedSerializer(serializers.ModelSerializer[IncludedUsage]):
@@ -115,7 +115,7 @@ class OldestFirst(CursorPagination):
 class PlanTermsViewSet(mixins.CreateModelMixin, ReadOnlyModelViewSet[PlanTerms]):
     """Terms of plans. They are written once: others are other terms."""
 
-    permission_classes = [IsAdminUser]
+    permission_classes = [StaffByRole]
     serializer_class = PlanTermsSerializer
     pagination_class = OldestFirst
     lookup_value_regex = "[0-9]{1,18}"
@@ -125,7 +125,7 @@ class PlanTermsViewSet(mixins.CreateModelMixin, ReadOnlyModelViewSet[PlanTerms])
 class CouponViewSet(mixins.CreateModelMixin, ReadOnlyModelViewSet[Coupon]):
     """Coupons that tenants may redeem."""
 
-    permission_classes = [IsAdminUser]
+    permission_classes = [StaffByRole]
     serializer_class = CouponSerializer
     pagination_class = OldestFirst
     lookup_value_regex = "[0-9]{1,18}"
@@ -135,7 +135,7 @@ class CouponViewSet(mixins.CreateModelMixin, ReadOnlyModelViewSet[Coupon]):
 class PlanViewSet(mixins.CreateModelMixin, ReadOnlyModelViewSet[Plan]):
     """What tenants agreed to, and from when."""
 
-    permission_classes = [IsAdminUser]
+    permission_classes = [StaffByRole]
     serializer_class = PlanSerializer
     pagination_class = OldestFirst
     lookup_value_regex = "[0-9]{1,18}"
@@ -158,7 +158,7 @@ class PlanViewSet(mixins.CreateModelMixin, ReadOnlyModelViewSet[Plan]):
 class RedemptionViewSet(mixins.CreateModelMixin, ReadOnlyModelViewSet[Redemption]):
     """Which tenant has which coupon, and from which month on."""
 
-    permission_classes = [IsAdminUser]
+    permission_classes = [StaffByRole]
     serializer_class = RedemptionSerializer
     pagination_class = OldestFirst
     lookup_value_regex = "[0-9]{1,18}"
