@@ -1,7 +1,7 @@
 """From the endings in a journal to rows of the event table, in bytes that COPY takes. Pure."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from metering import copy_format
-from metering.copy_format import int2, int8, jsonb
+from metering.copy_format import NULL, int2, int8, jsonb
 from metering.records import Closed, Opened, RecordUnreadable
 from metering.usage import COUNT_MAX, REPORTED_UNITS
 
@@ -51,40 +51,45 @@ class EventRows:
     def __init__(self, batch_id: int) -> None:
         self.batch_id = batch_id
         self.months: set[datetime] = set()
-        self._month_us = (0, 0)
         self._counts = copy_format.Int8s()
         self._kinds: dict[tuple[Any, ...], bytes] = {}
 
     def encode(self, endings: list[bytes]) -> bytes:
         """Rows of these payloads. Raises RecordUnreadable where one is not an ending that this version knows."""
-        self.months, self._month_us = set(), (0, 0)
+        self.months = set()
         try:
-            return b"".join([self._row(_decode(payload)) for payload in endings])
+            return b"".join(self._fields(map(_decode, endings)))
         except (msgspec.MsgspecError, struct.error, OverflowError) as problem:
             raise RecordUnreadable(f"{problem}. Read it with the version that wrote it.") from problem
 
-    def _row(self, closed: Any) -> bytes:
-        """An event's row. A clock that was set back gives a duration of 0, never a negative one."""
-        opened = closed.opened
-        at_us = opened.opened_at_us
-        if not self._month_us[0] <= at_us < self._month_us[1]:
-            self._enter_month(at_us)
-        counts = closed.usage
-        if len(counts) != len(REPORTED_UNITS):
-            counts = _all_units(counts)
-        first_byte_us = None if closed.first_byte_at_us is None else max(0, closed.first_byte_at_us - at_us)
-        duration_us = max(0, closed.closed_at_us - at_us)
-        return b"".join(
-            (
+    def _fields(self, endings: Iterable[Any]) -> list[bytes]:
+        """The fields of events, row by row, in one loop: a call for each row takes a tenth of the time of all.
+
+        A clock that was set back gives a duration of 0, never a negative one.
+        """
+        fields: list[bytes] = []
+        field_of_count, kind, batch_id, units = self._counts.__getitem__, self._kind, self.batch_id, len(REPORTED_UNITS)
+        begun_us = ended_us = 0  # Of the month.
+        for closed in endings:
+            opened = closed.opened
+            at_us = opened.opened_at_us
+            if not begun_us <= at_us < ended_us:
+                begun_us, ended_us = self._enter_month(at_us)
+            counts, first_byte_at_us, words = closed.usage, closed.first_byte_at_us, closed.upstream_usage
+            if len(counts) != units:
+                counts = _all_units(counts)
+            took_us = closed.closed_at_us - at_us
+            fields += (
                 _HEAD.pack(
-                    len(COLUMNS), 16, opened.event_id, 8, at_us - copy_format.EPOCH_US, 8, self.batch_id, 8, duration_us
+                    len(COLUMNS), 16, opened.event_id, 8, at_us - copy_format.EPOCH_US, 8, batch_id,
+                    8, took_us if took_us > 0 else 0,
                 ),
-                self._kind(closed, opened),
-                *map(self._counts.__getitem__, counts),
-                int8(first_byte_us),
-                jsonb(None if closed.upstream_usage is None else storable(closed.upstream_usage)),
-            )
-        )
+                kind(closed, opened),
+                *map(field_of_count, counts),
+                NULL if first_byte_at_us is None else int8(max(0, first_byte_at_us - at_us)),
+                NULL if words is None else jsonb(storable(words)),
+            )  # fmt: skip
+        return fields
 
     def _kind(self, closed: Any, opened: Any) -> bytes:
         """The columns that are the same for many events. They are made once."""
@@ -100,11 +105,12 @@ class EventRows:
             fields = self._kinds[key] = b"".join(_field(value) for value in key[:-1]) + int2(key[-1])
         return fields
 
-    def _enter_month(self, at_us: int) -> None:
+    def _enter_month(self, at_us: int) -> tuple[int, int]:
+        """The month that this instant is in, in microseconds."""
         month = (_EPOCH + at_us * _US).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         later = (month + timedelta(days=31)).replace(day=1)
-        self._month_us = ((month - _EPOCH) // _US, (later - _EPOCH) // _US)
         self.months.add(month)
+        return (month - _EPOCH) // _US, (later - _EPOCH) // _US
 
 
 def _all_units(counts: tuple[int | None, ...]) -> tuple[int | None, ...]:
