@@ -14,11 +14,13 @@ from billing.documents.figures import Figures, figures_of
 from billing.documents.invoice_pdf import Group, InvoiceText, Line, PrintedParty, Table
 from billing.documents.languages import Words, words_of
 from billing.statement import TRIAL
+from billing.tax import OUTSIDE_THE_EU, REVERSE_CHARGE
 
 LONG_WORD = re.compile(r"\S{25,}")
 AFTER_SIGNS = re.compile(r"[-/_.:@]")
 ANYWHERE = re.compile(r"[^\u200b]{24}")
 WORDED_BY_HAND = {LineKind.GRANT, LineKind.CREDIT}  # Why they were given stands in their description only.
+REASONS_OF_LAW = {OUTSIDE_THE_EU, REVERSE_CHARGE}
 CATEGORIES = {"Z": "zero", "E": "exempt", "AE": "reverse_charge", "G": "export", "O": "out_of_scope"}
 
 
@@ -69,10 +71,12 @@ def tax_name(tax: Tax, words: Words, figures: Figures) -> str:
 
 
 def tax_reason(tax: Tax, words: Words) -> str:
-    """Why no tax is due, where none is: as frozen on the document, or else in the words of its language."""
+    """Why no tax is due, where none is: the law's reason in the document's language, what somebody wrote as it is."""
     if tax.category in {"S", "Z"}:
         return ""
-    return tax.reason or str(getattr(words.taxes, f"{CATEGORIES[tax.category]}_reason"))
+    if tax.reason and tax.reason not in REASONS_OF_LAW:
+        return tax.reason
+    return str(getattr(words.taxes, f"{CATEGORIES[tax.category]}_reason"))
 
 
 def breakable(text: str) -> str:

@@ -17,8 +17,9 @@ from billing.documents.invoice_text import invoice_text
 from billing.documents.languages import LANGUAGES, supported, words_of
 from billing.documents.usage import Used
 from billing.errors import TextCannotBeSet
+from billing.tax import REVERSE_CHARGE
 from metering.usage import TOKEN_UNITS, ServiceTier, Unit
-from tests.billing.contents import content, credit_note
+from tests.billing.contents import AUSTRIAN, content, credit_note, taxed
 
 USED = [
     Used(date(2026, 11, 10), 1, "llama-3.3-70b", "", "standard", "request", 8_819),
@@ -87,3 +88,12 @@ def test_pages_are_set_in_each_language(language: str, document: Content) -> Non
     read = "".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(pdf)).pages)
     assert document.number in read
     assert "19" in read
+
+
+def test_the_laws_reason_is_said_in_the_language_and_the_operators_as_it_was_written() -> None:
+    whole = content(taxed("AE"), buyer=AUSTRIAN, language="de")
+    by_law = [msgspec.structs.replace(tax, reason=REVERSE_CHARGE) for tax in whole.taxes]
+    by_hand = [msgspec.structs.replace(tax, reason="As agreed.") for tax in whole.taxes]
+    [said] = invoice_text(msgspec.structs.replace(whole, taxes=by_law), []).tax_notes
+    assert said.startswith("Steuerschuldnerschaft des Leistungsempfängers")
+    assert invoice_text(msgspec.structs.replace(whole, taxes=by_hand), []).tax_notes == ["As agreed."]
