@@ -85,6 +85,7 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
         ("amount_due", "status"),
         ("still_open", "payment"),
         ("net_amount", "tax_amount"),
+        ("gross_amount", "prepaid_amount"),
         ("issued_on", "due_on"),
         ("usage_until", "closed_early"),
         ("corrects", "reason"),
@@ -105,7 +106,15 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
 
     @admin.display(description="Amount due")
     def amount_due(self, invoice: Invoice) -> str:
-        return f"{figures.amount(invoice.gross, invoice.currency)} {invoice.currency}"
+        return f"{figures.amount(invoice.gross - invoice.prepaid, invoice.currency)} {invoice.currency}"
+
+    @admin.display(description="Gross amount")
+    def gross_amount(self, invoice: Invoice) -> str:
+        return figures.amount(invoice.gross, invoice.currency)
+
+    @admin.display(description="Paid by the wallet")
+    def prepaid_amount(self, invoice: Invoice) -> str:
+        return figures.amount(invoice.prepaid, invoice.currency)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
         return balances.with_open_amount(super().get_queryset(request))

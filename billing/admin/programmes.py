@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from billing.documents import figures
 from billing.models import Programme
@@ -18,9 +19,16 @@ class ProgrammeAdmin(ModelAdmin):
     autocomplete_fields = ["tenants"]
     readonly_fields = ["granted_shown"]
     fields = [
-        ("name", "slug"), ("currency", "pool", "granted_shown"), ("amount", "every", "valid_days"),
-        ("opens_at", "closes_at"), "automatic", ("offerings", "priority"), "countries", "tenants",
+        ("name", "slug"), ("currency", "granted_shown"), ("pool", "amount"), ("every", "valid_days"), "opens_at",
+        "closes_at", "automatic", "offerings", "priority", "countries", "tenants",
     ]  # fmt: skip
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        """Lists are entered in one line."""
+        if db_field.name in ("offerings", "countries"):
+            options["widget"] = UnfoldAdminTextInputWidget
+            options["help_text"] = f"{db_field.help_text} With commas between them."
+        return super().formfield_for_dbfield(db_field, request, **options)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Programme | None = None) -> list[str]:
         """Grants were given by these, so they stay."""

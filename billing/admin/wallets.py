@@ -81,9 +81,16 @@ class WalletCreditAdmin(ModelAdmin):
 
     def get_fields(self, request: HttpRequest, obj: WalletCredit | None = None) -> list[Any]:
         if obj is None:
-            return ["tenant", "kind", "amount", "note", ("priority", "expires_at"), "offerings", "order"]
+            return ["tenant", "kind", "amount", "note", "priority", "expires_at", "offerings", "order"]
         shown = [("tenant", "kind"), ("amount_shown", "left_shown"), "note", ("priority", "expires_at"), "offerings"]
         return [*shown, *([("programme", "granted_for")] if obj.programme_id else []), "created_at"]
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        """Lists are entered in one line."""
+        if db_field.name == "offerings":
+            options["widget"] = UnfoldAdminTextInputWidget
+            options["help_text"] = f"{db_field.help_text} With commas between them."
+        return super().formfield_for_dbfield(db_field, request, **options)
 
     def get_inlines(self, request: HttpRequest, obj: WalletCredit | None) -> list[Any]:
         return [DrawInline] if obj else []

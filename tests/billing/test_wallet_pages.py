@@ -48,6 +48,9 @@ def test_a_credits_page_shows_what_was_drawn_and_what_is_left(office: Client, pr
     for expected in ("30.00 USD", "1.44 USD", "28.56", str(invoice.number), "used on an invoice"):
         assert expected in shown
     assert "1.44 USD" in office.get(page("walletcredit_changelist")).text
+    shown = office.get(page("invoice_change", invoice.pk)).text
+    assert "Paid by the wallet" in shown
+    assert "0.00 USD" in shown  # What is due.
 
 
 @pytest.mark.parametrize(
