@@ -1,4 +1,4 @@
-"""The office API about prices and invoices."""
+"""The office API about invoices."""
 
 import re
 from datetime import date
@@ -23,7 +23,7 @@ from billing import balances, closing, preview
 from billing.documents.files import FILES, file_of
 from billing.documents.issue import pdf_of
 from billing.errors import BillingError
-from billing.models import Invoice, InvoiceLine, InvoiceTax, Payment, PriceBook, PriceBookVersion, Rate
+from billing.models import Invoice, InvoiceLine, InvoiceTax, Payment
 from billing.periods import NotAMonth, parse_month
 from money.amount import decimals
 from tenants.models import Tenant
@@ -277,41 +277,3 @@ class InvoiceViewSet(ReadOnlyModelViewSet[Invoice]):
             raise Refused(refusal) from refusal
         shown = self.get_queryset().get(pk=invoice.pk)
         return Response(InvoiceSerializer(shown, context=self.get_serializer_context()).data)
-
-
-class RateSerializer(serializers.ModelSerializer[Rate]):
-    amount = ExactPrice(help_text="The price of `per` units.")
-
-    class Meta:
-        model = Rate
-        fields = ["offering", "unit", "amount", "per"]
-
-
-class VersionSerializer(serializers.ModelSerializer[PriceBookVersion]):
-    rates = RateSerializer(many=True, read_only=True)
-
-    class Meta:
-        model = PriceBookVersion
-        fields = ["id", "valid_from", "published_at", "rates"]
-
-
-class PriceBookSerializer(serializers.ModelSerializer[PriceBook]):
-    versions = VersionSerializer(many=True, read_only=True)
-
-    class Meta:
-        model = PriceBook
-        fields = ["slug", "name", "currency", "versions"]
-
-
-class BySlug(CursorPagination):
-    ordering = "slug"
-
-
-class PriceBookViewSet(ReadOnlyModelViewSet[PriceBook]):
-    """Price books with all their versions, for staff."""
-
-    permission_classes = [StaffByRole]
-    serializer_class = PriceBookSerializer
-    pagination_class = BySlug
-    lookup_field = "slug"
-    queryset = PriceBook.objects.prefetch_related("versions__rates")

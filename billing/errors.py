@@ -6,6 +6,7 @@ BillingError                 `field` names what to put right
 │   ├── TiersAreUnclear
 │   ├── PerIsUnclear
 │   ├── RatesOverlap
+│   ├── VersionTwice
 │   ├── IncompletePrices
 │   ├── PricesArePublished
 │   ├── TermsAreAgreed
@@ -106,6 +107,14 @@ class PerIsUnclear(PricesRefused):
 
 class RatesOverlap(PricesRefused):
     """Two rates of a version would price the same usage. Narrow one of them to another grade or service tier."""
+
+    field = "rates"
+
+
+class VersionTwice(PricesRefused):
+    """The book has a version from this instant on already. Change that one, or begin at another time."""
+
+    field = "valid_from"
 
 
 class IncompletePrices(PricesRefused):

@@ -1,9 +1,10 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from billing.api import InvoiceViewSet, PriceBookViewSet
+from billing.api import InvoiceViewSet
 from billing.credit_notes_api import CreditNotesView
 from billing.payments_api import PaymentViewSet
+from billing.prices_api import PriceBookViewSet
 from billing.programmes_api import ProgrammeViewSet
 from billing.runs_api import ClosingItemViewSet, ClosingRunViewSet
 from billing.settlements_api import SettlementViewSet

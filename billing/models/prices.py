@@ -152,13 +152,11 @@ class Rate(models.Model):
         return Match(self.offering, self.unit, self.grade, self.service_tier)
 
     def clean(self) -> None:
-        """Say beside the field what `save` would refuse."""
+        """Say beside the field that this is no price. Overlaps are seen where all rates are: forms, API and `save`."""
         if self.amount is None or self.per is None:
             return
         try:
             self.price()
-            if self.version_id:
-                self._refuse_overlap()
         except PricesRefused as refusal:
             raise ValidationError({refusal.field: str(refusal)}) from refusal
 

@@ -152,7 +152,9 @@ def test_staff_read_price_books_with_their_versions_and_rates(priced: Person, st
     assert staff.get("/price-books/standard/").json() == book
     [version] = book["versions"]
     assert (book["currency"], version["valid_from"]) == ("USD", "2026-01-01T00:00:00Z")
-    assert {"offering": LLAMA, "unit": "input_uncached", "amount": "0.6", "per": 1_000_000} in version["rates"]
+    of_input = {"offering": LLAMA, "unit": "input_uncached", "amount": "0.6", "per": 1_000_000, "kind": "per_unit"}
+    of_all = {"grade": "any", "service_tier": "standard", "above": [], "amounts_above": []}
+    assert {**of_input, **of_all} in version["rates"]
     assert staff.get("/price-books/nothing/").status_code == 404
 
 

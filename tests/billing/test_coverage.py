@@ -165,3 +165,15 @@ def test_amounts_stand_in_the_form_without_zeros_that_nobody_entered(office: Cli
     assert 'value="0.6"' in shown
     assert 'value="0"' in shown
     assert "0E-12" not in shown
+
+
+def test_a_rate_entered_beside_one_for_the_same_usage_is_refused_on_the_page(office: Client, book: PriceBook) -> None:
+    version = new_version(book, YEAR, {"output": "1"})
+    rate = version.rates.get()
+    form = entered({"id": str(rate.pk), "per": "1000000"}, {"grade": "grounded"})
+    form["rates-INITIAL_FORMS"] = "1"
+    target = reverse("admin:billing_pricebookversion_change", args=[version.pk])
+    assert "Two rates meet the same usage" in office.post(target, form).text
+    form["rates-0-service_tier"] = "batch"
+    assert office.post(target, form).status_code == 302
+    assert {rate.match.qualities for rate in version.rates.all()} == {"any grade, batch", "grounded, standard"}

@@ -120,7 +120,7 @@ OVERLAPS = [
 
 
 @pytest.mark.parametrize(("grade", "tier", "other_grade", "other_tier"), OVERLAPS)
-def test_two_rates_for_the_same_usage_are_refused_in_the_form_and_in_sql(
+def test_two_rates_for_the_same_usage_are_refused_and_in_sql_too(
     book: PriceBook, grade: str, tier: str, other_grade: str, other_tier: str
 ) -> None:
     common = {"version": new_version(book, YEAR, {}), "offering": LLAMA, "unit": "output", "amount": 1, "per": 1}
@@ -128,8 +128,6 @@ def test_two_rates_for_the_same_usage_are_refused_in_the_form_and_in_sql(
     other = Rate(**common, grade=other_grade, service_tier=other_tier)
     with pytest.raises(RatesOverlap, match="Narrow one of them"):
         other.save()
-    with pytest.raises(ValidationError, match="meets usage that the rate for"):
-        other.full_clean()
     with pytest.raises(IntegrityError, match="rate_overlaps_no_other"), transaction.atomic():
         Rate.objects.bulk_create([other])
 
