@@ -31,7 +31,7 @@ REVOKED_KEY = "sk-tw-revoked"
 SUSPENDED_KEY = "sk-tw-suspended"
 MODEL = "llama-3.3-70b"
 OUTPUT_TOKENS_MAX = 4096
-TIMEOUT_S = 5
+TIMEOUT_S = 30
 
 
 @dataclass

@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from django.db import connection
 
 from config.ports import free_ports
 from tests.metering.reported import NDJSON
+from tests.waiting import until
 
 DEADLINE_S = 120  # Of what surely comes. No test is about how soon.
 STARTS_MAX = 3  # A port that was free a moment ago may be taken.
@@ -23,13 +22,6 @@ STARTS_MAX = 3  # A port that was free a moment ago may be taken.
 
 class Unanswered(Exception):
     """The office died, or had trouble, before it answered."""
-
-
-def wait_until(met: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not met():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.01)
 
 
 class Office:
@@ -49,7 +41,7 @@ class Office:
                     [sys.executable, "-m", "config.web"], cwd=settings.BASE_DIR, env=self._environment(),
                     stdout=log, stderr=subprocess.STDOUT,
                 )  # fmt: skip
-            wait_until(lambda: self._has_ended() or self._is_ready(), "the office was ready")
+            until(lambda: self._has_ended() or self._is_ready(), "the office is ready", DEADLINE_S)
             if not self._has_ended():
                 return
         raise AssertionError(self._log.read_text())

@@ -32,6 +32,7 @@ from tests.metering.archived import (
 )
 from tests.metering.conftest import Factory
 from tests.metering.threads import at_once
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db
 
@@ -169,7 +170,6 @@ def test_a_long_reader_is_not_queued_behind_and_the_month_goes_the_next_time(
     factory: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted(factory)
-    monkeypatch.setattr(archive, "LOCK_TIMEOUT_MS", 50)
     reading, tried = threading.Event(), threading.Event()
 
     def read() -> None:
@@ -181,8 +181,10 @@ def test_a_long_reader_is_not_queued_behind_and_the_month_goes_the_next_time(
     def attempt() -> None:
         try:
             assert reading.wait(30)
-            with pytest.raises(archive.PartitionInUse, match="in use"):
-                archive.archive_month(NOVEMBER, MARCH)
+            with monkeypatch.context() as patched:
+                patched.setattr(archive, "LOCK_TIMEOUT_MS", 50)
+                with pytest.raises(archive.PartitionInUse, match="in use"):
+                    archive.archive_month(NOVEMBER, MARCH)
         finally:
             tried.set()
 
@@ -225,6 +227,7 @@ def test_processes_that_are_killed_again_and_again_archive_a_month_in_the_end(fa
             process.wait(timeout=1.2 + random_s.random() * 1.2)  # It takes about a second to begin.
         process.kill()
         process.communicate()
+        until(nobody_else_is_connected, "Postgres has seen that the process is gone")
         record = Archive.objects.first()
         assert Event.objects.count() == (0 if record is not None and record.dropped_at else 30_001)
     process = start_archiving(kept)
@@ -233,6 +236,15 @@ def test_processes_that_are_killed_again_and_again_archive_a_month_in_the_end(fa
     assert Event.objects.count() == 0
     assert files(kept) == [PART_1]
     assert pq.read_table(kept / PART_1).num_rows == Archive.objects.get().rows == 30_001
+
+
+def nobody_else_is_connected() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        )
+        return cursor.fetchone() is None
 
 
 def start_archiving(kept: Path) -> "subprocess.Popen[str]":

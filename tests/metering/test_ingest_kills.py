@@ -14,8 +14,9 @@ from django.db import connection
 from metering import rollup
 from metering.models import Batch, Event, IngestedKey
 from tests.conftest import Person
-from tests.metering.offices import Office, Unanswered, wait_until
+from tests.metering.offices import Office, Unanswered
 from tests.metering.reported import allow, flat, lines, used
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -81,12 +82,12 @@ def test_an_office_that_is_killed_within_a_call_leaves_nothing_of_it(office: Off
         calls[number] = call(number)
         with locked(table):
             answer = office.send(calls[number])
-            wait_until(lambda table=table: bool(waiting_for(table)), f"the call waits for {table}")  # type: ignore[misc]
+            until(lambda table=table: bool(waiting_for(table)), f"the call waits for {table}")  # type: ignore[misc]
             (pid,) = waiting_for(table)
             office.kill()
         with pytest.raises((OSError, HTTPException)):
             answer.getresponse()
-        wait_until(lambda pid=pid: is_gone(pid), "Postgres has seen that the office is gone")  # type: ignore[misc]
+        until(lambda pid=pid: is_gone(pid), "Postgres has seen that the office is gone")  # type: ignore[misc]
         assert (stored(number), Batch.objects.count(), IngestedKey.objects.count()) == (0, number, EVENTS * number)
         office.start()
         assert office.report(calls[number]) == {"accepted": EVENTS, "duplicates": 0, "skipped": 0}
@@ -96,7 +97,7 @@ def test_an_office_that_is_killed_within_a_call_leaves_nothing_of_it(office: Off
 def test_a_call_whose_answer_was_lost_is_sent_again_and_counts_once(office: Office) -> None:
     calls = {0: call(0)}
     unread = office.send(calls[0])
-    wait_until(Batch.objects.exists, "the call was committed")
+    until(Batch.objects.exists, "the call was committed")
     office.kill()
     unread.close()
     office.start()
@@ -129,7 +130,7 @@ def test_offices_that_are_killed_at_any_moment_lose_and_double_nothing(office: O
     try:
         for _ in range(3):
             before = len(acknowledged)
-            wait_until(lambda before=before: len(acknowledged) >= before + 3, "calls were answered")  # type: ignore[misc]
+            until(lambda before=before: len(acknowledged) >= before + 3, "calls were answered")  # type: ignore[misc]
             ended.wait(dice.random() * 0.05)
             office.kill()
             assert all(stored(number) == EVENTS for number in sorted(acknowledged))
