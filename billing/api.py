@@ -164,6 +164,7 @@ class PreviewSerializer(InvoiceSerializer):
         fields = [name for name in InvoiceSerializer.Meta.fields if name not in GIVEN_WITH_THE_NUMBER]
 
 
+@extend_schema_field(OpenApiTypes.STR)
 class MonthField(serializers.Field[date, str, str, Any]):
     """A month's first day, written as year and month."""
 

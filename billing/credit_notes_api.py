@@ -23,7 +23,7 @@ class CreditedLineSerializer(serializers.Serializer[Any]):
     amount = serializers.DecimalField(max_digits=38, decimal_places=12, help_text="Net, with the sign of the line.")
 
 
-class CreditSerializer(serializers.Serializer[Any]):
+class CreditNoteSerializer(serializers.Serializer[Any]):
     """What to take back of an invoice, and why. Without `lines`, all that is left of it."""
 
     invoice = serializers.PrimaryKeyRelatedField(queryset=Invoice.objects.all())
@@ -45,10 +45,10 @@ class CreditNotesView(APIView):
     table = Invoice
     permission_classes = [StaffByRole]
 
-    @extend_schema(request=CreditSerializer, responses={201: InvoiceSerializer})
+    @extend_schema(request=CreditNoteSerializer, responses={201: InvoiceSerializer})
     def post(self, request: Request) -> Response:
         """Give a credit note. 409 names the field and the reason where it is refused."""
-        asked = CreditSerializer(data=request.data)
+        asked = CreditNoteSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         given = asked.validated_data
         try:

@@ -38,7 +38,7 @@ class Wallet:
 
 
 class WalletSerializer(serializers.Serializer[Any]):
-    tenant = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
+    tenant = serializers.SlugField(source="tenant.slug", read_only=True)
     currency = serializers.CharField(source="tenant.currency", read_only=True)
     bought = ExactPrice(source="holding.bought.decimal", help_text="What pays invoices.")
     granted = ExactPrice(source="holding.granted.decimal", help_text="What lowers them before tax.")

@@ -223,7 +223,14 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Tokenworks office API",
     "VERSION": "0.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
-    "ENUM_NAME_OVERRIDES": {"TaxCategory": "billing.models.TaxCategory"},  # It stands in fields of two names.
+    # Names for choices that stand in fields of several names, or in several tables under one.
+    "ENUM_NAME_OVERRIDES": {
+        "TaxCategory": "billing.models.TaxCategory",
+        "InvoiceKind": "billing.models.Invoice.Kind",
+        "InvoiceStatus": "billing.models.Invoice.Status",
+        "SettlementKind": "billing.models.Settlement.Kind",
+        "WalletCreditKind": "billing.models.WalletCredit.Kind",
+    },
 }
 UNFOLD = {
     "SITE_TITLE": "Tokenworks",
