@@ -165,7 +165,7 @@ def test_a_wallet_credit_never_changes(priced: Person) -> None:
 
 def test_the_operator_pays_into_a_prepaid_wallet_only(priced: Person, olga: User, client: Client) -> None:
     client.force_login(olga)
-    entered = {"tenant": priced.tenant.pk, "amount": "25", "note": "transfer"}
+    entered = {"tenant": priced.tenant.pk, "kind": "bought", "amount": "25", "note": "transfer", "priority": "0"}
     assert b"Make it prepaid first" in client.post(reverse("admin:billing_walletcredit_add"), entered).content
     priced.tenant.prepaid = True
     priced.tenant.save()

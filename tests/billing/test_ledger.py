@@ -85,7 +85,7 @@ def test_what_is_paid_into_a_wallet_on_its_page_is_booked(priced: Person, olga: 
     priced.tenant.prepaid = True
     priced.tenant.save()
     client.force_login(olga)
-    entered = {"tenant": priced.tenant.pk, "amount": "25.50", "note": "transfer"}
+    entered = {"tenant": priced.tenant.pk, "kind": "bought", "amount": "25.50", "note": "transfer", "priority": "0"}
     assert client.post(reverse("admin:billing_walletcredit_add"), entered).status_code == 302
     credit = WalletCredit.objects.get()
     assert postings(f"wallet_credit:{credit.pk}") == {
