@@ -1,7 +1,8 @@
 """A month of events as a Parquet file: written from the database, read again, and summed up on both sides.
 
 Rows go through COPY as CSV and are parsed by Arrow, so that no row becomes Python objects. What is in memory at once is
-one row group. No column is a float: counts are 64-bit integers, times are microseconds of UTC.
+one row group, limited in rows and in bytes. No column is a float: counts are 64-bit integers, times are microseconds
+of UTC.
 """
 
 import hashlib
@@ -18,7 +19,8 @@ from metering.models import Event
 from metering.usage import REPORTED_UNITS
 
 GROUP_ROWS = 32_768
-BLOCK_BYTES = 1 << 20  # Longer than any event, whose longest part is the upstream's words of at most 16 KiB.
+GROUP_BYTES = 16 << 20
+BLOCK_BYTES = 1 << 17  # Longer than any event, whose longest part is the upstream's words of at most 16 KiB.
 TYPES: "dict[type[models.Field[Any, Any]], pa.DataType]" = {
     models.UUIDField: pa.string(),
     models.DateTimeField: pa.timestamp("us", tz="UTC"),
@@ -39,6 +41,12 @@ Figures = dict[tuple[int, int], list[int]]
 
 class NotAnArchive(Exception):
     """The file is not a Parquet file of events."""
+
+
+def spare_memory() -> None:
+    """Let Arrow have one thread of each kind: it keeps memory for every one that it has."""
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
 
 
 def write(table: str, path: Path) -> None:
@@ -135,9 +143,9 @@ def _groups(pipe: Pipe) -> Iterator[pa.Table]:
     waiting: list[pa.RecordBatch] = []
     for batch in parsed:
         waiting.append(batch)
-        if sum(part.num_rows for part in waiting) >= GROUP_ROWS:
-            table = pa.Table.from_batches(waiting)
-            whole = table.num_rows - table.num_rows % GROUP_ROWS
+        table = pa.Table.from_batches(waiting)
+        if table.num_rows >= GROUP_ROWS or table.nbytes >= GROUP_BYTES:
+            whole = table.num_rows - table.num_rows % GROUP_ROWS or table.num_rows
             yield table.slice(0, whole).cast(SCHEMA)
             waiting = table.slice(whole).to_batches()
     if waiting:

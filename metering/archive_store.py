@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 
-PART_BYTES = 8 << 20
-PARTS_AT_ONCE = 2
+PART_BYTES = 5 << 20  # The least that S3 takes; 10,000 of them are the most, which is 50 GB.
+PARTS_AT_ONCE = 1
 
 
 @dataclass(frozen=True)

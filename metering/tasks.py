@@ -2,7 +2,16 @@
 
 from celery import shared_task
 
-from metering import alert_mail, backfill_alerts, journal_states, partitions, reconciliation, request_days, rollup
+from metering import (
+    alert_mail,
+    archive_process,
+    backfill_alerts,
+    journal_states,
+    partitions,
+    reconciliation,
+    request_days,
+    rollup,
+)
 
 ARCHIVE_TIME_LIMIT_S = 6 * 3600  # Two months of a hundred million events are no matter of minutes.
 
@@ -20,10 +29,8 @@ def make_partitions() -> None:
 @shared_task(time_limit=ARCHIVE_TIME_LIMIT_S)
 def archive_old_months() -> None:
     """A second run beside a long one, as when the broker gives up on it, finds that it is not alone and ends."""
-    from metering import archive  # Arrow takes memory that no other task needs.
-
     partitions.check_ahead()
-    archive.archive_due()
+    archive_process.archive_due()
 
 
 @shared_task

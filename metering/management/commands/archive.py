@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from metering import archive, partitions
+from metering import archive, archive_file, partitions
 from metering.models import Archive
 
 
@@ -17,6 +17,7 @@ class Command(BaseCommand):
         parser.add_argument("--list", action="store_true", help="list archived months and those in the database")
 
     def handle(self, *args: Any, month: str | None, **options: Any) -> None:
+        archive_file.spare_memory()
         if options["list"]:
             self.list()
         elif month is not None:
