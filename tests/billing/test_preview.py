@@ -1,6 +1,7 @@
 """What closing would give now, before it is given."""
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -8,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
-from billing import closing
+from billing import closing, wallets
 from billing.api import PreviewSerializer
 from billing.errors import MonthIsNotOver, NothingToInvoice, UsageIsNotPriced
-from billing.models import Invoice, InvoiceLine, InvoiceUsage, Period
+from billing.models import Invoice, InvoiceLine, InvoiceUsage, Period, WalletCredit
 from billing.preview import preview
 from billing.turns import turn_of
 from metering.models import Bucket
@@ -65,6 +66,19 @@ def test_a_draft_that_waits_counts_as_it_would_be_now(priced: Person) -> None:
     Bucket.objects.filter(pk=bucket.pk).update(quantity=0)
     assert [line.quantity for line in preview(priced.tenant, MONTH, now=DECEMBER).lines.all()] == [3_000_000]
     assert Invoice.objects.get().lines.get().quantity == 2_000_000
+
+
+def test_credit_that_an_earlier_month_uses_is_used(priced: Person) -> None:
+    """A grant of 3.00 and bought credit of 4.00, and 4.80 of output in each of two open months."""
+    created = {"created_at": OCTOBER_LAST - timedelta(days=20)}
+    wallets.pay_in(WalletCredit(tenant=priced.tenant, amount=3, kind="granted", note="welcome", **created))
+    wallets.pay_in(WalletCredit(tenant=priced.tenant, amount=4, note="paid", **created))
+    for at in (OCTOBER_LAST, NOVEMBER):
+        add_usage(priced.project, at, "output", 2_000_000)
+    seen = preview(priced.tenant, MONTH, now=DECEMBER)
+    closing.close(priced.tenant, OCTOBER_FIRST, now=DECEMBER)
+    assert shown(seen) == shown(closing.close(priced.tenant, MONTH, now=DECEMBER))
+    assert (seen.net, seen.prepaid) == (Decimal("4.80"), Decimal("1.86"))  # October used 3.00 and 2.14.
 
 
 def test_it_is_refused_as_closing_is(priced: Person) -> None:
