@@ -6,7 +6,7 @@ ARGS ?=
 TEST_WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test trace trace-kills bench-gateway bench-stages bench-size bench-metering soak soak-budgets soak-fuzz soak-postgres-away check format lint types imports migrations lock clean
+.PHONY: help demo run test trace trace-kills bench-gateway bench-stages bench-size bench-metering bench-billing soak soak-budgets soak-fuzz soak-postgres-away check format lint types imports migrations lock clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench-size: .venv/installed ## Measure memory, open streams, many keys and large
 
 bench-metering: .venv/installed ## Measure shipping and folding beside a raw COPY (ARGS="--events 1000000 --rounds 3")
 	$(BIN)/python -m tests.bench.metering $(ARGS)
+
+bench-billing: .venv/installed ## Measure closing the month of many tenants, and rating many buckets (ARGS="--tenants 1000")
+	$(BIN)/python -m tests.bench.billing $(ARGS)
 
 soak: .venv/installed ## Simulate metering under faults, 3000 seeds (ARGS="--seeds 1 --from SEED --trace" replays one)
 	$(BIN)/python -m tests.metering.simulation $(ARGS)
