@@ -54,7 +54,11 @@ def locked(table: str) -> Iterator[None]:
 def waiting_for(table: str) -> list[int]:
     """The processes of Postgres that wait for the table."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pid FROM pg_locks WHERE NOT granted AND relation = %s::regclass", [table])
+        cursor.execute(
+            "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+            " WHERE NOT granted AND relation = %s::regclass AND datname = current_database()",
+            [table],
+        )
         return [pid for (pid,) in cursor.fetchall()]
 
 
