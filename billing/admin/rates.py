@@ -49,15 +49,28 @@ class RateForm(forms.ModelForm):  # type: ignore[type-arg]  # Takes no parameter
 
 class RateFormSet(BaseInlineFormSet):  # type: ignore[type-arg]  # Takes no parameter when it runs.
     def clean(self) -> None:
-        """Rates entered at once do not see each other in the database."""
+        """Rates entered at once do not see each other in the database, and are saved one after the other."""
         super().clean()
-        entered = [
-            form.instance.match
-            for form in self.forms
-            if form not in self.deleted_forms and (form.instance.pk or form.has_changed())
-        ]
+        kept = [form for form in self.forms if form not in self.deleted_forms]
+        entered = [form.instance.match for form in kept if form.instance.pk or form.has_changed()]
         for one, other in overlapping(entered):
             raise ValidationError(f"Two rates meet the same usage: {one}, and {other}. Narrow one of them.")
+        self._refuse_exchange()
+
+    def _refuse_exchange(self) -> None:
+        """Go through the rates as they will be saved: each has to find its place free then."""
+        stored = {rate.pk: rate.match for rate in Rate.objects.filter(version=self.instance.pk)}
+        for form in self.initial_forms:
+            match = stored.pop(form.instance.pk, None)
+            if form in self.deleted_forms or match is None:
+                continue
+            for other in stored.values():
+                if other.overlaps(form.instance.match):
+                    raise ValidationError(
+                        f"{form.instance.match} takes the place of another rate, {other}. Save that one's change or "
+                        "removal first, and this one after it."
+                    )
+            stored[form.instance.pk] = form.instance.match
 
 
 class RateInline(TabularInline):

@@ -177,3 +177,17 @@ def test_a_rate_entered_beside_one_for_the_same_usage_is_refused_on_the_page(off
     form["rates-0-service_tier"] = "batch"
     assert office.post(target, form).status_code == 302
     assert {rate.match.qualities for rate in version.rates.all()} == {"any grade, batch", "grounded, standard"}
+
+
+def test_rates_that_take_each_others_place_at_once_are_refused_on_the_page(office: Client, book: PriceBook) -> None:
+    version = new_version(book, YEAR, {"output": "1"})
+    plain = version.rates.get()
+    batch = Rate.objects.create(
+        version=version, offering=LLAMA, unit="output", service_tier="batch", amount="0.5", per=1000
+    )
+    form = entered({"id": str(plain.pk), "service_tier": "batch"}, {"id": str(batch.pk), "service_tier": "standard"})
+    form |= {"rates-INITIAL_FORMS": "2"}
+    answer = office.post(reverse("admin:billing_pricebookversion_change", args=[version.pk]), form)
+    assert answer.status_code == 200
+    assert "takes the place of another rate" in answer.text
+    assert set(version.rates.values_list("pk", "service_tier")) == {(plain.pk, "standard"), (batch.pk, "batch")}
