@@ -54,13 +54,15 @@ class Office:
 
     def report(self, body: bytes) -> dict[str, Any]:
         """Its answer to a call that reports this body. Raises Unanswered."""
+        client = self._client()
         try:
-            client = self.send(body)
+            self._ask(client, body)
             answer = client.getresponse()
             said = answer.read()
-            client.close()
         except (OSError, HTTPException) as problem:  # Half an answer is none.
             raise Unanswered from problem
+        finally:
+            client.close()
         if answer.status != 200:
             raise Unanswered(said)
         found: dict[str, Any] = msgspec.json.decode(said)
@@ -68,17 +70,23 @@ class Office:
 
     def send(self, body: bytes) -> HTTPConnection:
         """Send the call, and leave the answer where it is."""
-        client = HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
+        client = self._client()
+        self._ask(client, body)
+        return client
+
+    def _client(self) -> HTTPConnection:
+        return HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
+
+    def _ask(self, client: HTTPConnection, body: bytes) -> None:
         headers = {"Authorization": f"Bearer {self._secret}", "Content-Type": NDJSON}
         client.request("POST", "/api/usage-events/", body, headers)
-        return client
 
     def _has_ended(self) -> bool:
         assert self.process is not None
         return self.process.poll() is not None
 
     def _is_ready(self) -> bool:
-        client = HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
+        client = self._client()
         try:
             client.request("GET", "/api/usage/")
             return client.getresponse().status < 500
