@@ -18,7 +18,7 @@ from config import embedded, processes, running, settings
 from config.ports import free_ports
 from config.probe import answers
 from config.running import CannotListen, PortInUse
-from tests.waiting import until
+from tests.waiting import is_gone, until
 
 NAMES = ("worker", "beat", "shipper", "web")
 START_TIMEOUT_S = 120
@@ -68,10 +68,6 @@ def copy_of_tokenworks(home: Path, port: int) -> Iterator[Copy]:
         pass
 
 
-def are_gone(pids: list[int]) -> bool:
-    return not [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
-
-
 @pytest.fixture
 def two_copies(tmp_path: Path) -> Iterator[tuple[Copy, Copy]]:
     ports = free_ports(2)
@@ -100,7 +96,7 @@ def test_two_copies_run_side_by_side_and_neither_feels_the_others_end(two_copies
     assert left.process.wait(START_TIMEOUT_S) == 0
     assert left.said()[-1] == "Stopped."
     assert any("was killed by SIGKILL; starting it again" in line for line in left.said())
-    assert are_gone(of_left)
+    assert all(map(is_gone, of_left))
     assert not embedded.Postgres(left.home).is_running()
     assert not embedded.Valkey(left.home).is_running()
 
@@ -109,7 +105,7 @@ def test_two_copies_run_side_by_side_and_neither_feels_the_others_end(two_copies
     if sys.platform == "linux":
         pool = [child.pid for child in psutil.Process(right.pid_of("worker")).children(recursive=True)]
         right.process.kill()
-        until(lambda: are_gone([*of_right, *pool]), "the processes of the killed copy have ended")
+        until(lambda: all(map(is_gone, [*of_right, *pool])), "the processes of the killed copy have ended")
 
 
 def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:

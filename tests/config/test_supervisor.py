@@ -14,7 +14,7 @@ import pytest
 from config import child, embedded
 from config.processes import Process
 from config.supervisor import AlreadyRunning, NotReady, Supervisor, interrupted_by_signals
-from tests.waiting import until
+from tests.waiting import is_gone, until
 
 WAITS = "import time; time.sleep(600)"
 IGNORES_SIGTERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); {WAITS}"
@@ -46,10 +46,6 @@ def pid_of(home: Path, name: str) -> int:
     path = home / "run" / f"{name}.pid"
     until(path.exists, f"{name} has a pid file")
     return int(path.read_text())
-
-
-def is_gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def log_of(home: Path, name: str) -> str:
